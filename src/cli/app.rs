@@ -1,0 +1,200 @@
+//! The commands and their flags.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use super::failing::Failing;
+use super::screen::Screen;
+use super::{check, generate, graph, list, report, run, runs};
+use crate::base::duration;
+use crate::model::outcome::Exit;
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 all passed; 1 a stage failed; 2 the command line or pipeline.toml is not valid; 3 files, git or a tool are broken; \
+129, 130, 143 interrupted.
+
+Without a command, `run` is meant: `shipway -k` is `shipway run -k`.";
+
+/// Runs the pipeline that `pipeline.toml` declares: stages as a graph, steps as processes, and a halt at the first failure.
+#[derive(Debug, Parser)]
+#[command(name = "shipway", version, after_help = AFTER_HELP, subcommand_required = true, disable_help_subcommand = true, max_term_width = 100)]
+pub(super) struct App {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Global {
+    /// The pipeline's file; without it, `pipeline.toml` in this folder or the nearest one above
+    #[arg(short, long, global = true, value_name = "PIPELINE")]
+    pub(super) file: Option<PathBuf>,
+    /// Work as if called in DIR
+    #[arg(short = 'C', long, global = true, value_name = "DIR")]
+    pub(super) directory: Option<PathBuf>,
+    /// When to use colours
+    #[arg(long, global = true, value_name = "WHEN", env = "SHIPWAY_COLOR", default_value = "auto")]
+    pub(super) color: When,
+    /// Say nothing but failures
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+    /// Say more: each step's command
+    #[arg(short, long, global = true)]
+    pub(super) verbose: bool,
+}
+
+/// When something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+/// For people or for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the named stages and what they need, or the default ones
+    Run(run::Arguments),
+    /// Validate pipeline.toml, without running anything
+    Check,
+    /// List the stages
+    List(list::Arguments),
+    /// Show which stage waits for which
+    Graph(graph::Arguments),
+    /// List the recorded runs
+    Runs(runs::Arguments),
+    /// Report a recorded run
+    Report(report::Arguments),
+    /// Print the JSON Schema of pipeline.toml, for editors
+    Schema,
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// Reads the command line of this process, does what it says, and returns the exit code.
+pub fn main() -> ExitCode {
+    let screen = Screen::new();
+    let arguments = with_command(std::env::args_os().collect());
+    let exit = match App::try_parse_from(arguments) {
+        Ok(app) => app.run(screen),
+        Err(error) => screen.usage(&error),
+    };
+    ExitCode::from(exit.code())
+}
+
+impl App {
+    fn run(self, mut screen: Screen) -> Exit {
+        screen.choose_colours(self.global.color);
+        let result = self.enter().and_then(|()| self.dispatch(&mut screen));
+        screen.conclude(result)
+    }
+
+    /// Goes to the folder that the command line names.
+    fn enter(&self) -> Result<(), Failing> {
+        let Some(directory) = &self.global.directory else {
+            return Ok(());
+        };
+        std::env::set_current_dir(directory)
+            .map_err(|error| Failing::usage(format!("`{}` cannot be entered: {error}", directory.display())))
+    }
+
+    fn dispatch(&self, screen: &mut Screen) -> Result<Exit, Failing> {
+        match &self.command {
+            Command::Run(arguments) => run::run(&self.global, arguments, screen),
+            Command::Check => check::run(&self.global, screen),
+            Command::List(arguments) => list::run(&self.global, arguments, screen),
+            Command::Graph(arguments) => graph::run(&self.global, arguments, screen),
+            Command::Runs(arguments) => runs::run(&self.global, arguments, screen),
+            Command::Report(arguments) => report::run(&self.global, arguments, screen),
+            Command::Schema => generate::schema(screen),
+            Command::Completions { shell } => generate::completions(*shell, screen),
+            Command::Man => generate::manual(screen),
+        }
+    }
+}
+
+/// Puts `run` where no command was given: before the first flag that is not for every command, else at the end.
+fn with_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let mut place = 1;
+    while let Some(argument) = arguments.get(place) {
+        let text = argument.to_string_lossy();
+        match &*text {
+            "-h" | "--help" | "-V" | "--version" => return arguments,
+            "-f" | "--file" | "-C" | "--directory" | "--color" => place += 2,
+            "-q" | "--quiet" | "-v" | "--verbose" => place += 1,
+            flag if ["--file=", "--directory=", "--color=", "-f", "-C"].iter().any(|global| flag.starts_with(global)) => place += 1,
+            flag if flag.starts_with('-') => break,
+            _ => return arguments,
+        }
+    }
+    let place = place.min(arguments.len());
+    arguments.insert(place, "run".into());
+    arguments
+}
+
+/// Reads a duration from the command line.
+pub(super) fn read_duration(text: &str) -> Result<Duration, String> {
+    duration::parse(text).ok_or_else(|| format!("a duration is {}", duration::FORM))
+}
+
+/// Reads a switch from the environment.
+pub(super) fn read_switch(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "true" => Ok(true),
+        "0" | "false" => Ok(false),
+        _ => Err("1 or true, 0 or false".to_owned()),
+    }
+}
+
+/// A switch that an environment variable may set.
+pub(super) const SWITCH: ArgAction = ArgAction::SetTrue;
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_flags_are_consistent() {
+        App::command().debug_assert();
+    }
+
+    #[test]
+    fn without_a_command_run_is_meant() {
+        let cases: &[(&[&str], &[&str])] = &[
+            (&[], &["run"]),
+            (&["-k"], &["run", "-k"]),
+            (&["-C", "x", "-q"], &["-C", "x", "-q", "run"]),
+            (&["-fx", "-j4"], &["-fx", "run", "-j4"]),
+            (&["--", "a"], &["run", "--", "a"]),
+            (&["check"], &["check"]),
+            (&["-q", "list"], &["-q", "list"]),
+            (&["--help"], &["--help"]),
+            (&["-C"], &["-C", "run"]),
+        ];
+        for (given, expected) in cases {
+            let whole = |words: &[&str]| [&["shipway"], words].concat().into_iter().map(OsString::from).collect::<Vec<_>>();
+            assert_eq!(with_command(whole(given)), whole(expected));
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! `schema`, `completions`, `man`: what editors, shells and people want to know of shipway itself.
+
+use clap::{Command, CommandFactory};
+use clap_complete::Shell;
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, roman};
+
+use super::app::App;
+use super::failing::Failing;
+use super::screen::Screen;
+use crate::config::json_schema::json_schema;
+use crate::model::outcome::Exit;
+
+/// Prints the JSON Schema of `pipeline.toml`.
+pub(super) fn schema(screen: &mut Screen) -> Result<Exit, Failing> {
+    screen.print(&format!("{:#}\n", json_schema()));
+    Ok(Exit::Passed)
+}
+
+/// Prints the completions for a shell.
+pub(super) fn completions(shell: Shell, screen: &mut Screen) -> Result<Exit, Failing> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut App::command(), "shipway", &mut text);
+    screen.print(&String::from_utf8_lossy(&text));
+    Ok(Exit::Passed)
+}
+
+/// Prints one manual page for all commands.
+pub(super) fn manual(screen: &mut Screen) -> Result<Exit, Failing> {
+    let text = page().map_err(|error| anyhow::anyhow!("the manual cannot be made: {error}"))?;
+    screen.print(&String::from_utf8_lossy(&text));
+    Ok(Exit::Passed)
+}
+
+fn page() -> std::io::Result<Vec<u8>> {
+    let mut app = App::command();
+    app.build();
+    let mut text = Vec::new();
+    let main = Man::new(app.clone());
+    main.render_title(&mut text)?;
+    main.render_name_section(&mut text)?;
+    main.render_synopsis_section(&mut text)?;
+    main.render_description_section(&mut text)?;
+    main.render_options_section(&mut text)?;
+    for command in app.get_subcommands().filter(|command| !command.is_hide_set()) {
+        subcommand(command, &mut text)?;
+    }
+    main.render_extra_section(&mut text)?;
+    main.render_version_section(&mut text)?;
+    Ok(text)
+}
+
+/// Writes a section for one command: what it does and its own flags.
+fn subcommand(command: &Command, text: &mut Vec<u8>) -> std::io::Result<()> {
+    let mut section = Roff::new();
+    section.control("SH", [&*format!("shipway {}", command.get_name())]);
+    section.text([roman(command.get_about().map(ToString::to_string).unwrap_or_default())]);
+    for argument in
+        command.get_arguments().filter(|argument| !argument.is_global_set() && !argument.is_hide_set() && argument.get_id() != "help")
+    {
+        let value = argument
+            .get_value_names()
+            .map(|names| names.iter().map(|name| name.to_string()).collect::<Vec<_>>().join(" "))
+            .unwrap_or_default();
+        let long = argument.get_long().map(|long| format!("--{long}"));
+        let short = argument.get_short().map(|short| format!("-{short}"));
+        let flags: Vec<String> = [short, long].into_iter().flatten().collect();
+        let takes_value = argument.get_action().takes_values();
+        let name = [flags.join(", "), if takes_value || flags.is_empty() { value } else { String::new() }].join(" ");
+        section.control("TP", []);
+        section.text([clap_mangen::roff::bold(name.trim())]);
+        section.text([roman(argument.get_help().map(ToString::to_string).unwrap_or_default())]);
+    }
+    section.to_writer(text)
+}

@@ -1,0 +1,72 @@
+//! The pipeline that a command is about: found, read, and valid.
+
+use std::path::{Path, PathBuf};
+
+use super::app::Global;
+use super::failing::Failing;
+use crate::base::source::Source;
+use crate::base::text::shell_quote;
+use crate::config::load;
+use crate::config::resolve::Loaded;
+
+/// The name that is looked for.
+const FILE: &str = "pipeline.toml";
+
+/// A pipeline and its place.
+#[derive(Debug)]
+pub(super) struct Project {
+    /// The folder of the file: what every path in it is relative to.
+    pub(super) root: PathBuf,
+    pub(super) source: Source,
+    pub(super) loaded: Loaded,
+}
+
+impl Project {
+    /// Finds and reads the pipeline that the command line means.
+    pub(super) fn load(global: &Global) -> Result<Self, Failing> {
+        let path = locate(global)?;
+        let root = root(&path)?;
+        let here = std::env::current_dir().ok();
+        let shown = here.as_deref().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(&path);
+        let source = Source::load(&path, &shown.to_string_lossy()).map_err(|error| {
+            let reason = if path.is_dir() { "it is a folder".to_owned() } else { error.to_string() };
+            Failing::usage_with_help(format!("`{}` cannot be read: {reason}", shown.display()), "-f names another file")
+        })?;
+        match load(&source) {
+            Ok(loaded) => Ok(Self { root, source, loaded }),
+            Err(problems) => Err(Failing::File(Box::new(source), problems)),
+        }
+    }
+
+    /// Returns only the folder of the pipeline, whose file need not be valid.
+    pub(super) fn folder(global: &Global) -> Result<PathBuf, Failing> {
+        root(&locate(global)?)
+    }
+}
+
+/// Returns how shipway is called to do the same from the same place: with the flags that say which pipeline is meant.
+pub(super) fn invocation(global: &Global) -> String {
+    let flag = |flag: &str, path: &Option<PathBuf>| {
+        path.as_ref().map(|path| format!(" {flag} {}", shell_quote(&path.to_string_lossy()))).unwrap_or_default()
+    };
+    format!("shipway{}{} run --only", flag("-C", &global.directory), flag("-f", &global.file))
+}
+
+fn locate(global: &Global) -> Result<PathBuf, Failing> {
+    if let Some(file) = &global.file {
+        return Ok(file.clone());
+    }
+    let here = std::env::current_dir().map_err(|error| anyhow::anyhow!("the current folder is not there: {error}"))?;
+    let found = here.ancestors().map(|folder| folder.join(FILE)).find(|path| path.symlink_metadata().is_ok());
+    found.ok_or_else(|| {
+        Failing::usage_with_help(format!("there is no {FILE} in `{}` or above", here.display()), "-f names a file, -C a folder")
+    })
+}
+
+fn root(path: &Path) -> Result<PathBuf, Failing> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    folder.canonicalize().map_err(|error| Failing::usage(format!("`{}` is not there: {error}", folder.display())))
+}

@@ -1,0 +1,111 @@
+//! `report`: a recorded run, again.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+
+use super::app::Global;
+use super::failing::Failing;
+use super::project::Project;
+use super::screen::Screen;
+use crate::base::files::write_whole;
+use crate::base::nearest;
+use crate::model::event::Listener;
+use crate::model::outcome::Exit;
+use crate::record::reader::{Record, records};
+use crate::report::json::JsonReporter;
+use crate::report::terminal::{Settings, Show, TerminalReporter, Verbosity};
+use crate::report::theme::Theme;
+
+/// The flags of `report`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The run's id, as `runs` shows it; without it, the last one
+    run: Option<String>,
+    /// How it is written
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Form,
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "PATH")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Form {
+    /// As the run itself wrote it, stage by stage
+    Text,
+    /// One event a line
+    Json,
+}
+
+/// Writes the report.
+pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -> Result<Exit, Failing> {
+    let root = Project::folder(global)?;
+    let record = find(records(&root).context("the recorded runs cannot be read")?, arguments.run.as_deref())?;
+    let theme = if arguments.output.is_none() { screen.out_theme } else { Theme { coloured: false } };
+    let write = |out: &mut dyn Write| -> std::io::Result<()> {
+        match arguments.format {
+            Form::Json => replay(&record, &mut JsonReporter::new(out)),
+            Form::Text => {
+                let settings = Settings {
+                    show: Show::Grouped,
+                    verbosity: Verbosity::Normal,
+                    has_region: false,
+                    is_terminal: true,
+                    output_theme: theme,
+                    theme,
+                    root: root.clone(),
+                };
+                let out = std::cell::RefCell::new(out);
+                replay(&record, &mut TerminalReporter::new(settings, Shared(&out), Shared(&out)))
+            }
+        }
+    };
+    let Some(path) = &arguments.output else {
+        write(&mut screen.out).with_context(|| format!("the record of run {} cannot be read", record.id))?;
+        return Ok(Exit::Passed);
+    };
+    let mut text = Vec::new();
+    write(&mut text).with_context(|| format!("the record of run {} cannot be read", record.id))?;
+    write_whole(path, &text).with_context(|| format!("`{}` cannot be written", path.display()))?;
+    Ok(Exit::Passed)
+}
+
+fn find(records: Vec<Record>, wanted: Option<&str>) -> Result<Record, Failing> {
+    let Some(wanted) = wanted else {
+        return records.into_iter().next().ok_or_else(|| Failing::usage_with_help("no run is recorded here", "`shipway run` makes one"));
+    };
+    if let Some(found) = records.iter().position(|record| record.id == wanted) {
+        return Ok(records[found].clone());
+    }
+    let matching: Vec<&Record> = records.iter().filter(|record| record.id.starts_with(wanted)).collect();
+    match matching.as_slice() {
+        [record] => Ok((*record).clone()),
+        [] => Err(Failing::Usage {
+            message: format!("there is no run `{wanted}`"),
+            help: nearest::help("a run", wanted, records.iter().map(|record| record.id.as_str())),
+        }),
+        several => Err(Failing::usage_with_help(format!("`{wanted}` means {} runs", several.len()), "write more of the id")),
+    }
+}
+
+fn replay(record: &Record, listener: &mut dyn Listener) -> std::io::Result<()> {
+    record.replay(|event| listener.hear(&event))?;
+    let _later = listener.idle();
+    Ok(())
+}
+
+/// One writer for both streams.
+struct Shared<'c, 'w>(&'c std::cell::RefCell<&'w mut dyn Write>);
+
+impl Write for Shared<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.borrow_mut().flush()
+    }
+}

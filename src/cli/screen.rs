@@ -1,0 +1,106 @@
+//! Standard output and standard error, and how commands speak on them.
+
+use std::io::{self, IsTerminal, LineWriter, Stderr, Stdout, Write};
+
+use super::app::When;
+use super::failing::Failing;
+use crate::model::outcome::Exit;
+use crate::report::diagnostics;
+use crate::report::theme::Theme;
+use crate::report::tolerant::Tolerant;
+
+/// The two streams, which may be a terminal, a file, a pipe, or closed.
+#[derive(Debug)]
+pub(super) struct Screen {
+    pub(super) out: Tolerant<LineWriter<Stdout>>,
+    pub(super) err: Tolerant<Stderr>,
+    pub(super) out_theme: Theme,
+    pub(super) err_theme: Theme,
+}
+
+impl Screen {
+    pub(super) fn new() -> Self {
+        let plain = Theme { coloured: false };
+        Self { out: Tolerant::new(LineWriter::new(io::stdout())), err: Tolerant::new(io::stderr()), out_theme: plain, err_theme: plain }
+    }
+
+    /// Decides on colours: by the flag, else NO_COLOR, else CLICOLOR_FORCE, else where a terminal is.
+    pub(super) fn choose_colours(&mut self, when: When) {
+        let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let choose = |is_terminal: bool| Theme {
+            coloured: match when {
+                When::Always => true,
+                When::Never => false,
+                When::Auto if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) => false,
+                When::Auto => is_set("CLICOLOR_FORCE") || (is_terminal && !dumb),
+            },
+        };
+        self.out_theme = choose(io::stdout().is_terminal());
+        self.err_theme = choose(io::stderr().is_terminal());
+    }
+
+    /// Writes a result.
+    pub(super) fn print(&mut self, text: &str) {
+        let _tolerant = self.out.write_all(text.as_bytes());
+    }
+
+    /// Writes what clap has to say: help and versions are results, all else is an error of usage.
+    pub(super) fn usage(mut self, error: &clap::Error) -> Exit {
+        let is_result = !error.use_stderr();
+        let rendered = error.render();
+        if is_result {
+            let text = if io::stdout().is_terminal() { rendered.ansi().to_string() } else { rendered.to_string() };
+            self.print(&text);
+        } else {
+            let text = if io::stderr().is_terminal() { rendered.ansi().to_string() } else { rendered.to_string() };
+            let _tolerant = self.err.write_all(text.as_bytes());
+        }
+        self.conclude(Ok(if is_result { Exit::Passed } else { Exit::Usage }))
+    }
+
+    /// Writes an error and what to do about it.
+    pub(super) fn complain(&mut self, message: &str, help: Option<&str>) {
+        let theme = self.err_theme;
+        let help = help.map(|help| format!("\n  {} {help}", theme.strong("help:"))).unwrap_or_default();
+        let _tolerant = writeln!(self.err, "{} {message}{help}", theme.bad("error:"));
+    }
+
+    /// Writes a warning.
+    pub(super) fn warn(&mut self, message: &str) {
+        let _tolerant = writeln!(self.err, "{} {message}", self.err_theme.warn("warning:"));
+    }
+
+    /// Says why a command failed, if it did, and returns what to exit with.
+    pub(super) fn conclude(mut self, result: Result<Exit, Failing>) -> Exit {
+        let exit = match result {
+            Ok(exit) => exit,
+            Err(Failing::Usage { message, help }) => {
+                self.complain(&message, help.as_deref());
+                Exit::Usage
+            }
+            Err(Failing::File(source, problems)) => {
+                let text = diagnostics::render(&problems, &source, self.err_theme.coloured);
+                let _tolerant = self.err.write_all(text.as_bytes());
+                self.complain(
+                    &format!("{} is not valid: {}; nothing has run", source.name, crate::base::text::count(problems.len(), "error")),
+                    None,
+                );
+                Exit::Usage
+            }
+            Err(Failing::Surroundings(error)) => {
+                self.complain(&format!("{error:#}"), None);
+                Exit::Surroundings
+            }
+        };
+        let _tolerant = self.out.flush();
+        match self.out.into_error() {
+            // Whoever reads the result would take a part of it for the whole.
+            Some(error) if exit == Exit::Passed => {
+                let _tolerant = writeln!(self.err, "{} the result could not be written: {error}", self.err_theme.bad("error:"));
+                Exit::Surroundings
+            }
+            _ => exit,
+        }
+    }
+}

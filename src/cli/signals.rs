@@ -1,0 +1,34 @@
+//! Ctrl-C and its kin: the first ends the run with grace, the second at once, a third ends shipway and leaves the steps to the guard.
+
+use std::thread;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
+
+use crate::engine::run::Interrupter;
+use crate::exec::cancel::Interruption;
+
+/// Hears signals from here on. One that the caller of shipway ignores stays ignored, as `nohup` and background jobs of scripts expect.
+pub(super) fn listen(interrupter: Interrupter) -> std::io::Result<()> {
+    let ignored = ignored();
+    let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| ignored & (1 << (signal - 1)) == 0);
+    let mut signals = Signals::new(wanted)?;
+    // It lives as long as the process: there is nothing to wait for.
+    let _forever = thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for signal in signals.forever() {
+            if interrupter.interrupt(signal) == Interruption::Later {
+                // Does not return for these signals.
+                let _ends = emulate_default_handler(signal);
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// Returns the set of signals that are ignored, bit by bit (`proc_pid_status(5)`, SigIgn).
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}

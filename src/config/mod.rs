@@ -1,0 +1,19 @@
+//! From the bytes of a `pipeline.toml` to a [`Pipeline`](crate::model::pipeline::Pipeline), or to everything that is wrong with it.
+//!
+//! ```text
+//! bytes --source--> text --read (guided by schema)--> fields --stages, matrix--> flat stages --resolve--> Pipeline
+//!                              \________________________ all problems, with their places ________________/
+//! ```
+//!
+//! Nothing stops at the first problem. Knows the file format; knows nothing of running.
+
+pub mod json_schema;
+pub mod resolve;
+pub mod schema;
+
+mod check;
+mod matrix;
+mod read;
+mod stages;
+
+pub use resolve::load;

@@ -1,0 +1,423 @@
+//! Walks the parsed TOML along the table of keys, and gathers every problem on the way.
+//!
+//! Knows forms, not meanings: that `needs` is a list of texts, not that its texts are stages.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::schema::{STEP, Shape, Table};
+use crate::base::diagnostic::Diagnostic;
+use crate::base::{duration, nearest};
+use crate::model::stage::Command;
+
+/// Something of the file and where it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct At<T> {
+    pub(super) value: T,
+    pub(super) span: Range<usize>,
+}
+
+impl<T> At<T> {
+    pub(super) fn new(value: T, span: Range<usize>) -> Self {
+        Self { value, span }
+    }
+}
+
+/// Names and texts, each with its place, in the order of the file.
+pub(super) type Pairs = Vec<(At<String>, At<String>)>;
+
+/// A value of the right form.
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    Text(String),
+    Flag(bool),
+    Count(u32),
+    Duration(Duration),
+    Size,
+    Texts(Vec<At<String>>),
+    Pairs(Pairs),
+    Command(Command),
+    Commands(Vec<At<Command>>),
+    Steps(Vec<Fields>),
+    Axes(Vec<(At<String>, Vec<At<String>>)>),
+    Combinations(Vec<At<Pairs>>),
+    Sizes(Vec<(At<String>, usize)>),
+    Table(Fields),
+    Tables(Vec<(At<String>, Fields)>),
+}
+
+/// The keys of one table that were given and are of the right form.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Fields {
+    pub(super) span: Range<usize>,
+    values: HashMap<&'static str, At<Value>>,
+}
+
+/// Writes an accessor that returns the value of one form, and `None` where the key was left out.
+macro_rules! accessor {
+    ($name:ident, $variant:ident, $type:ty) => {
+        pub(super) fn $name(&self, key: &str) -> Option<&$type> {
+            match self.values.get(key) {
+                Some(At { value: Value::$variant(value), .. }) => Some(value),
+                _ => None,
+            }
+        }
+    };
+}
+
+impl Fields {
+    accessor!(text, Text, str);
+    accessor!(flag, Flag, bool);
+    accessor!(count, Count, u32);
+    accessor!(duration, Duration, Duration);
+    accessor!(texts, Texts, [At<String>]);
+    accessor!(pairs, Pairs, [(At<String>, At<String>)]);
+    accessor!(command, Command, Command);
+    accessor!(commands, Commands, [At<Command>]);
+    accessor!(steps, Steps, [Fields]);
+    accessor!(axes, Axes, [(At<String>, Vec<At<String>>)]);
+    accessor!(combinations, Combinations, [At<Pairs>]);
+    accessor!(sizes, Sizes, [(At<String>, usize)]);
+    accessor!(table, Table, Fields);
+    accessor!(tables, Tables, [(At<String>, Fields)]);
+
+    /// Returns where the value of `key` stands.
+    pub(super) fn span(&self, key: &str) -> Range<usize> {
+        self.values.get(key).map_or_else(|| self.span.clone(), |value| value.span.clone())
+    }
+}
+
+/// A file as far as it could be read.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub(super) fields: Fields,
+    /// It has errors of syntax: names may be missing only because they stand in the part that could not be read.
+    pub(super) broken: bool,
+}
+
+/// Reads the whole file; `problems` says what is wrong.
+pub(super) fn read(text: &str, table: &'static Table, problems: &mut Vec<Diagnostic>) -> Read {
+    let (parsed, errors) = DeTable::parse_recoverable(text);
+    let broken = !errors.is_empty();
+    for error in errors {
+        let span = error.span().unwrap_or(0..0);
+        problems.push(Diagnostic::error(syntax_message(error.message()), span, "not valid TOML here"));
+    }
+    let mut reader = Reader { problems, broken };
+    Read { fields: reader.fields(parsed.get_ref(), 0..text.len().min(1), table), broken }
+}
+
+/// The parser's message in one line, in our style.
+fn syntax_message(message: &str) -> String {
+    let line = message.lines().collect::<Vec<_>>().join(", ");
+    let mut characters = line.chars();
+    match characters.next() {
+        Some(first) => first.to_lowercase().chain(characters).collect(),
+        None => "the file is not valid TOML".to_owned(),
+    }
+}
+
+struct Reader<'p> {
+    problems: &'p mut Vec<Diagnostic>,
+    /// The file has errors of syntax, so that what is missing may stand in the part that could not be read.
+    broken: bool,
+}
+
+impl Reader<'_> {
+    fn problem(&mut self, diagnostic: Diagnostic) {
+        self.problems.push(diagnostic);
+    }
+
+    fn fields(&mut self, table: &DeTable<'_>, span: Range<usize>, schema: &'static Table) -> Fields {
+        let mut values = HashMap::with_capacity(table.len());
+        for (name, value) in table {
+            let Some(key) = schema.key(name.get_ref()) else {
+                self.unknown_key(name, schema);
+                continue;
+            };
+            if let Some(read) = self.value(value, name.span(), key.shape) {
+                values.insert(key.name, At::new(read, value.span()));
+            }
+        }
+        let broken = self.broken;
+        for key in schema.keys.iter().filter(|key| key.required && !broken && !table.contains_key(key.name)) {
+            let message = format!("{} has no `{}`", schema.title, key.name);
+            self.problem(
+                Diagnostic::error(message, span.clone(), format!("`{}` is missing", key.name))
+                    .help(format!("`{}` is {}", key.name, key.about)),
+            );
+        }
+        Fields { span, values }
+    }
+
+    fn unknown_key(&mut self, name: &Spanned<std::borrow::Cow<'_, str>>, schema: &'static Table) {
+        let message = format!("{} has no key `{}`", schema.title, name.get_ref());
+        let help = nearest::help("a key", name.get_ref(), schema.keys.iter().map(|key| key.name));
+        self.problem(Diagnostic::error(message, name.span(), "unknown key").maybe_help(help));
+    }
+
+    /// Says that a value has the wrong form.
+    fn wrong<T>(&mut self, value: &Spanned<DeValue<'_>>, expected: &str) -> Option<T> {
+        let found = value.get_ref().type_str();
+        let article = if found.starts_with(['a', 'i', 'o']) { "an" } else { "a" };
+        let quoted = match value.get_ref() {
+            DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) if expected == "a text" => {
+                Some("put it in quotes".to_owned())
+            }
+            DeValue::String(text) if expected.starts_with("a list of texts") => Some(format!("put it in brackets: [{text:?}]")),
+            DeValue::String(text) if expected.starts_with("true or") && ["true", "false"].contains(&&**text) => {
+                Some(format!("take away the quotes: {text}"))
+            }
+            _ => None,
+        };
+        self.problem(
+            Diagnostic::error(format!("expected {expected}, found {article} {found}"), value.span(), format!("expected {expected}"))
+                .maybe_help(quoted),
+        );
+        None
+    }
+
+    fn value(&mut self, value: &Spanned<DeValue<'_>>, name: Range<usize>, shape: Shape) -> Option<Value> {
+        Some(match shape {
+            Shape::Text => Value::Text(self.text(value)?.value),
+            Shape::Name => Value::Text(self.name(value)?),
+            Shape::Flag => Value::Flag(value.get_ref().as_bool().or_else(|| self.wrong(value, "true or false"))?),
+            Shape::Count => Value::Count(self.whole_number(value, 0)?),
+            Shape::Duration => Value::Duration(self.duration(value)?),
+            Shape::Size => self.size(value)?,
+            Shape::Texts => Value::Texts(self.texts(value)?),
+            Shape::SomeTexts => Value::Texts(self.some(value, Self::texts)?),
+            Shape::Variables => Value::Pairs(self.variables(value)?),
+            Shape::Command => Value::Command(self.command(value)?),
+            Shape::Commands => {
+                Value::Commands(self.list(value, "a list of commands", |reader, item| Some(At::new(reader.command(item)?, item.span())))?)
+            }
+            Shape::Steps => Value::Steps(self.some(value, |reader, list| reader.list(list, "a list of steps", Self::step))?),
+            Shape::Axes => Value::Axes(self.axes(value)?),
+            Shape::Combinations => Value::Combinations(
+                self.list(value, "a list of tables", |reader, item| Some(At::new(reader.combination(item)?, item.span())))?,
+            ),
+            Shape::Sizes => Value::Sizes(self.entries(value, |reader, name, size| {
+                let name = reader.checked_name(name)?;
+                Some((name, reader.whole_number(size, 1)? as usize))
+            })?),
+            Shape::Table(schema) => Value::Table(match value.get_ref() {
+                DeValue::Table(table) => self.fields(table, name, schema),
+                _ => self.wrong(value, "a table")?,
+            }),
+            Shape::Tables(schema) => Value::Tables(self.entries(value, |reader, name, item| {
+                let name = reader.checked_name(name)?;
+                match item.get_ref() {
+                    DeValue::Table(table) => {
+                        let fields = reader.fields(table, name.span.clone(), schema);
+                        Some((name, fields))
+                    }
+                    _ => reader.wrong(item, "a table"),
+                }
+            })?),
+        })
+    }
+
+    fn text(&mut self, value: &Spanned<DeValue<'_>>) -> Option<At<String>> {
+        let Some(text) = value.get_ref().as_str() else {
+            return self.wrong(value, "a text");
+        };
+        if text.contains('\0') {
+            self.problem(Diagnostic::error("a text holds a NUL character, which no program can be given", value.span(), "here"));
+            return None;
+        }
+        Some(At::new(text.to_owned(), value.span()))
+    }
+
+    fn name(&mut self, value: &Spanned<DeValue<'_>>) -> Option<String> {
+        let text = self.text(value)?;
+        self.check_name(&text)?;
+        Some(text.value)
+    }
+
+    fn checked_name(&mut self, name: &Spanned<std::borrow::Cow<'_, str>>) -> Option<At<String>> {
+        let name = At::new(name.get_ref().to_string(), name.span());
+        self.check_name(&name)?;
+        Some(name)
+    }
+
+    /// Applies the rule of names: `[A-Za-z0-9][A-Za-z0-9._-]*`.
+    fn check_name(&mut self, name: &At<String>) -> Option<()> {
+        let good = name.value.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && name.value.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+        if good {
+            return Some(());
+        }
+        let help = "a name begins with a letter or a digit, and goes on with letters, digits, `.`, `_` and `-`, all of ASCII";
+        self.problem(
+            Diagnostic::error(format!("`{}` cannot be a name", name.value.escape_debug()), name.span.clone(), "not a name").help(help),
+        );
+        None
+    }
+
+    fn whole_number(&mut self, value: &Spanned<DeValue<'_>>, least: u32) -> Option<u32> {
+        let expected = format!("a whole number from {least}");
+        let Some(number) = value.get_ref().as_integer() else {
+            return self.wrong(value, &expected);
+        };
+        match u32::from_str_radix(number.as_str(), number.radix()) {
+            Ok(number) if number >= least => Some(number),
+            _ => {
+                self.problem(Diagnostic::error(format!("expected {expected}"), value.span(), "out of range"));
+                None
+            }
+        }
+    }
+
+    fn duration(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Duration> {
+        let Some(text) = value.get_ref().as_str() else {
+            return self.wrong(value, "a duration such as \"30s\"");
+        };
+        let parsed = duration::parse(text);
+        if parsed.is_none() {
+            self.problem(
+                Diagnostic::error(format!("`{}` is no duration", text.escape_debug()), value.span(), "not a duration")
+                    .help(format!("a duration is {}", duration::FORM)),
+            );
+        }
+        parsed
+    }
+
+    fn size(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Value> {
+        let Some(text) = value.get_ref().as_str() else {
+            return self.wrong(value, "a size such as \"10GiB\"");
+        };
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        if digits > 0 && digits < 16 && ["B", "KiB", "MiB", "GiB", "TiB", "kB", "MB", "GB", "TB"].contains(&&text[digits..]) {
+            return Some(Value::Size);
+        }
+        self.problem(
+            Diagnostic::error(format!("`{}` is no size", text.escape_debug()), value.span(), "not a size")
+                .help("a size is a number and a unit: 500MiB, 10GiB"),
+        );
+        None
+    }
+
+    /// Reads each item of a list; an item that is wrong is left out and reported.
+    fn list<T>(
+        &mut self,
+        value: &Spanned<DeValue<'_>>,
+        expected: &str,
+        mut item: impl FnMut(&mut Self, &Spanned<DeValue<'_>>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let DeValue::Array(array) = value.get_ref() else {
+            return self.wrong(value, expected);
+        };
+        Some(array.iter().filter_map(|element| item(self, element)).collect())
+    }
+
+    /// Reads a list that must not be empty.
+    fn some<T>(
+        &mut self,
+        value: &Spanned<DeValue<'_>>,
+        read: impl FnOnce(&mut Self, &Spanned<DeValue<'_>>) -> Option<Vec<T>>,
+    ) -> Option<Vec<T>> {
+        if value.get_ref().as_array().is_some_and(|array| array.is_empty()) {
+            self.problem(Diagnostic::error("this list must not be empty", value.span(), "at least one is needed"));
+            return None;
+        }
+        read(self, value)
+    }
+
+    fn texts(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Vec<At<String>>> {
+        self.list(value, "a list of texts", Self::text)
+    }
+
+    /// Reads each entry of a table, in the order of the file.
+    fn entries<T>(
+        &mut self,
+        value: &Spanned<DeValue<'_>>,
+        mut entry: impl FnMut(&mut Self, &Spanned<std::borrow::Cow<'_, str>>, &Spanned<DeValue<'_>>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let DeValue::Table(table) = value.get_ref() else {
+            return self.wrong(value, "a table");
+        };
+        let mut entries: Vec<_> = table.iter().collect();
+        entries.sort_by_key(|(name, _)| name.span().start);
+        Some(entries.into_iter().filter_map(|(name, value)| entry(self, name, value)).collect())
+    }
+
+    fn variables(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Pairs> {
+        self.entries(value, |reader, name, value| {
+            if name.get_ref().is_empty() || name.get_ref().contains(['=', '\0']) {
+                reader.problem(Diagnostic::error(
+                    format!("`{}` cannot be a variable's name", name.get_ref().escape_debug()),
+                    name.span(),
+                    "not a name",
+                ));
+                return None;
+            }
+            Some((At::new(name.get_ref().to_string(), name.span()), reader.text(value)?))
+        })
+    }
+
+    fn command(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Command> {
+        let (command, first) = match value.get_ref() {
+            DeValue::String(_) => {
+                let line = self.text(value)?.value;
+                (Command::Shell(line.clone()), line)
+            }
+            DeValue::Array(_) => {
+                let words: Vec<String> = self.some(value, Self::texts)?.into_iter().map(|word| word.value).collect();
+                let first = words.first().cloned().unwrap_or_default();
+                (Command::Argv(words), first)
+            }
+            _ => {
+                return self.wrong(value, "a command: a text for the shell, or a list of a program and its arguments");
+            }
+        };
+        if first.trim().is_empty() {
+            self.problem(Diagnostic::error("a command is empty", value.span(), "nothing to run"));
+            return None;
+        }
+        if first.trim_start().starts_with('-') {
+            let help = "to go on after a failure, as `-command` in a makefile does, write `command || true`; an option belongs to the step that takes it";
+            self.problem(Diagnostic::error("a step begins with `-`, so it names no program", value.span(), "not a command").help(help));
+            return None;
+        }
+        Some(command)
+    }
+
+    fn step(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Fields> {
+        if let DeValue::Table(table) = value.get_ref() {
+            return Some(self.fields(table, value.span(), &STEP));
+        }
+        let command = self.command(value)?;
+        Some(Fields { span: value.span(), values: HashMap::from([("run", At::new(Value::Command(command), value.span()))]) })
+    }
+
+    fn scalar(&mut self, value: &Spanned<DeValue<'_>>) -> Option<At<String>> {
+        let text = match value.get_ref() {
+            DeValue::String(_) => return self.text(value),
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str().to_owned(),
+            DeValue::Float(number) => number.as_str().to_owned(),
+            DeValue::Boolean(flag) => flag.to_string(),
+            _ => return self.wrong(value, "a text, a decimal number, true or false"),
+        };
+        Some(At::new(text, value.span()))
+    }
+
+    fn axes(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Vec<(At<String>, Vec<At<String>>)>> {
+        self.entries(value, |reader, name, values| {
+            let name = reader.checked_name(name)?;
+            let values = reader.some(values, |reader, list| reader.list(list, "a list of values", Self::scalar))?;
+            Some((name, values))
+        })
+    }
+
+    fn combination(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Pairs> {
+        self.entries(value, |reader, name, value| {
+            let name = reader.checked_name(name)?;
+            Some((name, reader.scalar(value)?))
+        })
+    }
+}

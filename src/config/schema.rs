@@ -1,0 +1,161 @@
+//! The one table of keys of `pipeline.toml` (contract, section 3).
+//!
+//! It drives the reader, the errors about unknown keys, and the JSON Schema for editors: none of them can know a key that the others
+//! do not.
+
+/// What form a value has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Shape {
+    /// Any text.
+    Text,
+    /// Text that follows the rule of names.
+    Name,
+    /// `true` or `false`.
+    Flag,
+    /// A whole number from 0.
+    Count,
+    /// A number and a unit of time.
+    Duration,
+    /// A number and a unit of bytes.
+    Size,
+    /// A list of texts.
+    Texts,
+    /// A list of texts with at least one.
+    SomeTexts,
+    /// Variables: names and texts.
+    Variables,
+    /// A shell line or an argv.
+    Command,
+    /// A list of steps in their three forms, at least one.
+    Steps,
+    /// A list of shell lines and argvs.
+    Commands,
+    /// Axes: names and lists of scalars.
+    Axes,
+    /// Combinations of axes: a list of names and scalars.
+    Combinations,
+    /// Names and whole numbers from 1.
+    Sizes,
+    /// A table with keys of its own.
+    Table(&'static Table),
+    /// Names, each with a table with keys of its own.
+    Tables(&'static Table),
+}
+
+/// One key.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) shape: Shape,
+    pub(crate) required: bool,
+    pub(crate) about: &'static str,
+}
+
+/// The keys of one table.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// How messages call it.
+    pub(crate) title: &'static str,
+    pub(crate) keys: &'static [Key],
+}
+
+impl Table {
+    pub(crate) fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+}
+
+const fn key(name: &'static str, shape: Shape, about: &'static str) -> Key {
+    Key { name, shape, required: false, about }
+}
+
+const fn required(name: &'static str, shape: Shape, about: &'static str) -> Key {
+    Key { name, shape, required: true, about }
+}
+
+/// The whole file.
+pub(crate) static FILE: Table = Table {
+    title: "the file",
+    keys: &[
+        required("pipeline", Shape::Table(&PIPELINE), "the pipeline as a whole"),
+        key("defaults", Shape::Table(&DEFAULTS), "defaults of stage keys"),
+        key("stages", Shape::Tables(&STAGE), "the stages, by name"),
+        key("pools", Shape::Sizes, "how many stages of a pool run at once, by name"),
+        key("cache", Shape::Table(&CACHE), "where results are kept, and how many"),
+    ],
+};
+
+static PIPELINE: Table = Table {
+    title: "[pipeline]",
+    keys: &[
+        required("name", Shape::Name, "the pipeline's name: [A-Za-z0-9][A-Za-z0-9._-]*"),
+        key("default", Shape::Texts, "the stages that run when none is named; left out: every stage"),
+        key("shell", Shape::SomeTexts, "how a step written as one string is run; default [\"sh\", \"-eu\", \"-c\"]"),
+    ],
+};
+
+static CACHE: Table = Table {
+    title: "[cache]",
+    keys: &[
+        key("dir", Shape::Text, "the folder of the store"),
+        key("max-size", Shape::Size, "the store is kept below this size, such as 10GiB"),
+        key("max-age", Shape::Duration, "what was not used for so long is removed"),
+    ],
+};
+
+const DESCRIPTION: Key = key("description", Shape::Text, "what the stage is for");
+const DIR: Key = key("dir", Shape::Text, "working directory, relative to pipeline.toml; inputs and outputs are relative to it");
+const ENV: Key = key("env", Shape::Variables, "variables that are set");
+const PASS_ENV: Key = key("pass-env", Shape::Texts, "names or patterns of variables that are passed on from the caller; part of the key");
+const SECRETS: Key =
+    key("secrets", Shape::Texts, "names of variables that are passed on, masked everywhere, never in the key or the store");
+const TOOLS: Key = key("tools", Shape::Commands, "programs, or commands that print a version, whose identity is part of the key");
+const CACHED: Key = key("cache", Shape::Flag, "false: always run, store nothing; default true");
+const CLEAN: Key = key("clean", Shape::Flag, "false for tools that build incrementally into their outputs; default true");
+const PORTABLE: Key = key("portable", Shape::Flag, "true: outputs that hold this checkout's path may be used elsewhere; default false");
+const TIMEOUT: Key = key("timeout", Shape::Duration, "longest time of one attempt: 300ms, 30s, 10m, 2h; default none");
+const RETRIES: Key = key("retries", Shape::Count, "how often it is tried again after a failure; default 0");
+const POOL: Key = key("pool", Shape::Text, "the pool that bounds how many of its stages run at once");
+
+static DEFAULTS: Table = Table {
+    title: "[defaults]",
+    keys: &[DESCRIPTION, DIR, ENV, PASS_ENV, SECRETS, TOOLS, CACHED, CLEAN, PORTABLE, TIMEOUT, RETRIES, POOL],
+};
+
+static STAGE: Table = Table {
+    title: "a stage",
+    keys: &[
+        DESCRIPTION,
+        key("needs", Shape::Texts, "stages whose success this one waits for, and whose outputs it may read"),
+        key("after", Shape::Texts, "stages whose success this one waits for, but reads nothing of"),
+        required("steps", Shape::Steps, "what is run, in order; the first failure fails the stage"),
+        key("inputs", Shape::Texts, "globs of the files it reads; ! excludes; left out: every file that git would not ignore"),
+        key("outputs", Shape::Texts, "files, folders or globs that it makes"),
+        DIR,
+        ENV,
+        PASS_ENV,
+        SECRETS,
+        TOOLS,
+        CACHED,
+        CLEAN,
+        PORTABLE,
+        TIMEOUT,
+        RETRIES,
+        POOL,
+        key("matrix", Shape::Axes, "expands to one stage for each combination of the values of its axes"),
+        key("matrix-exclude", Shape::Combinations, "combinations of the matrix that are left out"),
+    ],
+};
+
+/// A step written as a table.
+pub(crate) static STEP: Table = Table {
+    title: "a step",
+    keys: &[
+        required("run", Shape::Command, "a line for the shell, or a list: a program and its arguments"),
+        key("name", Shape::Text, "what the step is called in reports; default its number"),
+        key("dir", Shape::Text, "working directory, relative to the stage's"),
+        key("env", Shape::Variables, "variables that win over the stage's"),
+        TIMEOUT,
+        RETRIES,
+    ],
+};

@@ -1,0 +1,244 @@
+//! From the fields of a stage to the stage, one for each combination of its matrix.
+//!
+//! Names of other stages and of pools stay names here; `resolve` turns them into places.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::matrix::Combination;
+use super::read::{At, Fields};
+use crate::base::diagnostic::Diagnostic;
+use crate::base::glob::{Glob, PathError, within};
+use crate::model::stage::{Command, Selector, Stage, Step};
+
+/// A stage whose names are not looked up yet.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) stage: Stage,
+    /// Where the name of the stage stands.
+    pub(super) span: Range<usize>,
+    pub(super) needs: Vec<At<String>>,
+    pub(super) after: Vec<At<String>>,
+    pub(super) pool: Option<At<String>>,
+    /// Where each output stands.
+    pub(super) outputs: Vec<Range<usize>>,
+    /// Where each input stands.
+    pub(super) inputs: Vec<Range<usize>>,
+}
+
+/// Builds the stages of one pipeline.
+pub(super) struct Builder<'a> {
+    pub(super) defaults: Fields,
+    pub(super) problems: &'a mut Vec<Diagnostic>,
+}
+
+/// Looks a key up in the stage, then in the defaults.
+macro_rules! either {
+    ($self:ident, $fields:ident, $accessor:ident, $key:literal) => {
+        $fields.$accessor($key).or_else(|| $self.defaults.$accessor($key))
+    };
+}
+
+impl Builder<'_> {
+    /// Returns the stage `name` with the values of `combination`.
+    pub(super) fn draft(&mut self, name: &At<String>, fields: &Fields, combination: &Combination) -> Draft {
+        let dir = self.directory(fields, combination);
+        let env = self.environment(fields, combination);
+        let secrets = values(either!(self, fields, texts, "secrets"));
+        self.check_secrets(fields, &env, &secrets);
+        let (inputs, input_spans) = self.inputs(fields, &dir, combination);
+        let (outputs, output_spans) = self.outputs(fields, &dir, combination);
+        let pool_span = if fields.text("pool").is_some() { fields.span("pool") } else { self.defaults.span("pool") };
+        let pool = either!(self, fields, text, "pool").map(str::to_owned);
+        let pool = pool.map(|pool| At::new(combination.fill(&pool, &pool_span, self.problems), pool_span));
+        let stage = Stage {
+            name: combination.name(&name.value).into(),
+            group: name.value.as_str().into(),
+            description: either!(self, fields, text, "description").map(str::to_owned),
+            needs: Vec::new(),
+            after: Vec::new(),
+            steps: self.steps(fields, &dir, &secrets, combination),
+            inputs,
+            outputs,
+            env,
+            pass_env: values(either!(self, fields, texts, "pass-env")),
+            secrets,
+            tools: either!(self, fields, commands, "tools").unwrap_or_default().iter().map(|tool| words(&tool.value)).collect(),
+            cache: either!(self, fields, flag, "cache").copied().unwrap_or(true),
+            clean: either!(self, fields, flag, "clean").copied().unwrap_or(true),
+            portable: either!(self, fields, flag, "portable").copied().unwrap_or(false),
+            timeout: either!(self, fields, duration, "timeout").copied(),
+            retries: either!(self, fields, count, "retries").copied().unwrap_or(0),
+            pool: None,
+            dir,
+        };
+        let names = |key| fields.texts(key).unwrap_or_default().to_vec();
+        Draft {
+            stage,
+            span: name.span.clone(),
+            needs: names("needs"),
+            after: names("after"),
+            pool,
+            outputs: output_spans,
+            inputs: input_spans,
+        }
+    }
+
+    fn directory(&mut self, fields: &Fields, combination: &Combination) -> String {
+        let span = if fields.text("dir").is_some() { fields.span("dir") } else { self.defaults.span("dir") };
+        let Some(dir) = either!(self, fields, text, "dir").map(str::to_owned) else {
+            return String::new();
+        };
+        let dir = combination.fill(&dir, &span, self.problems);
+        self.path(within("", &dir), &span).unwrap_or_default()
+    }
+
+    fn environment(&mut self, fields: &Fields, combination: &Combination) -> BTreeMap<String, String> {
+        let mut env = BTreeMap::new();
+        for source in [&self.defaults, fields] {
+            for (name, value) in source.pairs("env").unwrap_or_default() {
+                env.insert(name.value.clone(), combination.fill(&value.value, &value.span, self.problems));
+            }
+        }
+        env
+    }
+
+    fn check_secrets(&mut self, fields: &Fields, env: &BTreeMap<String, String>, secrets: &[String]) {
+        for name in secrets.iter().filter(|name| env.contains_key(*name)) {
+            let span = [("env", fields), ("secrets", fields)]
+                .iter()
+                .find(|(key, fields)| fields.span(key) != fields.span)
+                .map_or(fields.span.clone(), |(key, fields)| fields.span(key));
+            self.problems.push(
+                Diagnostic::error(format!("`{name}` is both in `env` and in `secrets`"), span, "one of the two").help(
+                    "a value in `env` stands in this file, where everybody can read it: take it out of `env` and let the caller set it",
+                ),
+            );
+        }
+        for name in secrets.iter().filter(|name| name.is_empty() || name.contains(['=', '*'])) {
+            self.problems.push(Diagnostic::error(
+                format!("`{}` cannot be a secret's name", name.escape_debug()),
+                fields.span("secrets"),
+                "not a name",
+            ));
+        }
+    }
+
+    fn inputs(&mut self, fields: &Fields, dir: &str, combination: &Combination) -> (Option<Vec<Selector>>, Vec<Range<usize>>) {
+        let Some(texts) = fields.texts("inputs") else {
+            return (None, Vec::new());
+        };
+        let mut found = Vec::new();
+        let mut spans = Vec::new();
+        for text in texts {
+            let filled = combination.fill_pattern(&text.value, &text.span, self.problems);
+            let (exclude, pattern) = filled.strip_prefix('!').map_or((false, filled.as_str()), |pattern| (true, pattern));
+            if let Some(glob) = self.path(Glob::new(dir, pattern), &text.span) {
+                found.push(Selector { glob, exclude });
+                spans.push(text.span.clone());
+            }
+        }
+        (Some(found), spans)
+    }
+
+    fn outputs(&mut self, fields: &Fields, dir: &str, combination: &Combination) -> (Vec<Glob>, Vec<Range<usize>>) {
+        let mut found = Vec::new();
+        let mut spans = Vec::new();
+        for text in fields.texts("outputs").unwrap_or_default() {
+            let filled = combination.fill_pattern(&text.value, &text.span, self.problems);
+            let Some(glob) = self.path(Glob::new(dir, &filled), &text.span) else {
+                continue;
+            };
+            if filled.starts_with('!') {
+                let help = "outputs have no exclusions: name what is made; a file whose name begins with `!` is written `\\\\!name`";
+                self.problems.push(Diagnostic::error("an output begins with `!`", text.span.clone(), "not an output").help(help));
+            } else if glob.path().is_empty() {
+                self.problems.push(
+                    Diagnostic::error("the whole project cannot be an output", text.span.clone(), "this is the project itself")
+                        .help("name the folder or the files that the stage makes"),
+                );
+            } else {
+                found.push(glob);
+                spans.push(text.span.clone());
+            }
+        }
+        (found, spans)
+    }
+
+    fn steps(&mut self, fields: &Fields, dir: &str, secrets: &[String], combination: &Combination) -> Vec<Step> {
+        let steps = fields.steps("steps").unwrap_or_default();
+        let mut built: Vec<Step> = Vec::with_capacity(steps.len());
+        for (index, step) in steps.iter().enumerate() {
+            let label: Arc<str> = match step.text("name") {
+                Some(name) => combination.fill(name, &step.span("name"), self.problems).into(),
+                None => (index + 1).to_string().into(),
+            };
+            if label.trim().is_empty() || built.iter().any(|earlier| earlier.label == label) {
+                let message = if label.trim().is_empty() {
+                    "a step's name is empty".to_owned()
+                } else {
+                    format!("two steps are called `{}`", label.escape_debug())
+                };
+                self.problems.push(Diagnostic::error(message, step.span("name"), "another name is needed"));
+            }
+            let Some(command) = step.command("run") else {
+                continue;
+            };
+            let command = self.fill_command(command, &step.span("run"), combination);
+            let step_dir = match step.text("dir").map(str::to_owned) {
+                Some(own) => {
+                    let own = combination.fill(&own, &step.span("dir"), self.problems);
+                    self.path(within(dir, &own), &step.span("dir")).unwrap_or_default()
+                }
+                None => dir.to_owned(),
+            };
+            let env: BTreeMap<String, String> = step
+                .pairs("env")
+                .unwrap_or_default()
+                .iter()
+                .map(|(name, value)| (name.value.clone(), combination.fill(&value.value, &value.span, self.problems)))
+                .collect();
+            self.check_secrets(step, &env, secrets);
+            built.push(Step {
+                label,
+                command,
+                dir: step_dir,
+                env,
+                timeout: step.duration("timeout").copied(),
+                retries: step.count("retries").copied().unwrap_or(0),
+            });
+        }
+        built
+    }
+
+    fn fill_command(&mut self, command: &Command, span: &Range<usize>, combination: &Combination) -> Command {
+        match command {
+            Command::Shell(line) => Command::Shell(combination.fill(line, span, self.problems)),
+            Command::Argv(words) => Command::Argv(words.iter().map(|word| combination.fill(word, span, self.problems)).collect()),
+        }
+    }
+
+    fn path<T>(&mut self, path: Result<T, PathError>, span: &Range<usize>) -> Option<T> {
+        let label = match &path {
+            Ok(_) => "",
+            Err(PathError::Outside) => "above the project's folder",
+            Err(PathError::Absolute) => "an absolute path",
+            Err(PathError::Empty) => "write `.` for the folder itself",
+            Err(PathError::Nul | PathError::Syntax(_)) => "here",
+        };
+        path.map_err(|error| self.problems.push(Diagnostic::error(error.to_string(), span.clone(), label))).ok()
+    }
+}
+
+fn values(texts: Option<&[At<String>]>) -> Vec<String> {
+    texts.unwrap_or_default().iter().map(|text| text.value.clone()).collect()
+}
+
+/// A tool written as a string splits at spaces.
+fn words(tool: &Command) -> Command {
+    match tool {
+        Command::Shell(line) => Command::Argv(line.split_whitespace().map(str::to_owned).collect()),
+        Command::Argv(argv) => Command::Argv(argv.clone()),
+    }
+}

@@ -1,0 +1,276 @@
+//! One stage on one thread: its steps in order, its retries, its limits, its outputs.
+
+use std::fs;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::plan::Plan;
+use super::tail::Tail;
+use crate::base::duration::show;
+use crate::base::text::visible;
+use crate::exec::cancel::Cancel;
+use crate::exec::environment::Caller;
+use crate::exec::executor::{Ending, Executor, StepCommand};
+use crate::model::event::{EventKind, StageFinished};
+use crate::model::outcome::{Failure, FailureKind, StageOutcome, StepStatus};
+use crate::model::stage::{Stage, StageId, Step};
+
+/// What every stage of a run shares.
+#[derive(Clone, Copy)]
+pub struct Attempt<'a> {
+    /// What is run.
+    pub plan: &'a Plan<'a>,
+    /// Who runs steps.
+    pub executor: &'a dyn Executor,
+    /// Where variables come from.
+    pub caller: &'a Caller,
+    /// Whether to stop.
+    pub cancel: &'a Cancel,
+    /// When the whole run is to be over, and its limit.
+    pub deadline: Option<(Instant, Duration)>,
+    /// Takes what happens.
+    pub tell: &'a dyn Fn(EventKind),
+}
+
+impl std::fmt::Debug for Attempt<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Attempt").field("plan", self.plan).finish_non_exhaustive()
+    }
+}
+
+/// How one attempt of a stage or a step ended.
+enum End {
+    Passed { flaky: bool },
+    Failed(Box<Failure>, String),
+    Cancelled,
+}
+
+/// A point in time and the words for whose limit it is.
+type Limit = Option<(Instant, String)>;
+
+impl Attempt<'_> {
+    /// Runs the stage to its outcome.
+    pub fn run(&self, id: StageId) -> StageFinished {
+        let stage = self.plan.pipeline.stage(id);
+        let began = Instant::now();
+        (self.tell)(EventKind::StageStarted { stage: stage.name.clone(), key: None, reason: None });
+        let mut attempts = 1;
+        let end = loop {
+            let end = self.try_stage(id, stage);
+            match &end {
+                End::Failed(_, reason) if attempts <= stage.retries && self.may_retry() => {
+                    self.notice(
+                        stage,
+                        format!(
+                            "{reason}; trying again ({attempts} of {})",
+                            crate::base::text::count(stage.retries as usize, "retry").replace("retrys", "retries")
+                        ),
+                    );
+                    attempts += 1;
+                }
+                End::Failed(..) | End::Passed { .. } | End::Cancelled => break end,
+            }
+        };
+        let (outcome, reason, failure, flaky) = match end {
+            End::Passed { flaky } => (StageOutcome::Passed, None, None, flaky || attempts > 1),
+            End::Failed(failure, reason) => (StageOutcome::Failed, Some(reason), Some(*failure), false),
+            End::Cancelled => (StageOutcome::Cancelled, None, None, false),
+        };
+        let flaky_reason = flaky.then(|| "passed only after a retry".to_owned());
+        StageFinished {
+            stage: stage.name.clone(),
+            outcome,
+            key: None,
+            duration_ms: milliseconds(began),
+            reason: reason.or(flaky_reason),
+            stored: false,
+            flaky,
+            attempts,
+            failure,
+        }
+    }
+
+    fn try_stage(&self, id: StageId, stage: &Stage) -> End {
+        let limit = stage.timeout.map(|timeout| (Instant::now() + timeout, format!("the stage's limit of {}", show(timeout))));
+        let run_limit = self.deadline.map(|(deadline, time)| (deadline, format!("the run's limit of {}", show(time))));
+        let limit = earlier(limit, run_limit);
+        let mut any_flaky = false;
+        let mut last_tail = Tail::default();
+        for step in &stage.steps {
+            if self.cancel.is_stopped() {
+                return End::Cancelled;
+            }
+            match self.run_step(id, step, &limit, &mut last_tail) {
+                End::Passed { flaky } => any_flaky |= flaky,
+                end @ (End::Failed(..) | End::Cancelled) => return end,
+            }
+        }
+        match stage.outputs.iter().find(|output| !output.finds_any(self.plan.root())) {
+            None => End::Passed { flaky: any_flaky },
+            Some(missing) => {
+                let what = if missing.is_literal() { "was declared but not written" } else { "matches nothing" };
+                let reason = format!("output `{}` {what}", visible(missing.path()));
+                let step = stage.steps.last().expect("a stage has a step");
+                End::Failed(Box::new(self.failure(id, step, FailureKind::MissingOutput, &last_tail)), reason)
+            }
+        }
+    }
+
+    fn run_step(&self, id: StageId, step: &Step, stage_limit: &Limit, tail: &mut Tail) -> End {
+        let mut tried = 0;
+        loop {
+            let limit = step.timeout.map(|timeout| (Instant::now() + timeout, format!("the step's limit of {}", show(timeout))));
+            *tail = Tail::default();
+            let end = self.try_step(id, step, &earlier(limit, stage_limit.clone()), tail);
+            tried += 1;
+            let stage_time_is_over = stage_limit.as_ref().is_some_and(|(deadline, _)| Instant::now() >= *deadline);
+            match end {
+                End::Failed(_, reason) if tried <= step.retries && self.may_retry() && !stage_time_is_over => {
+                    self.notice(self.plan.pipeline.stage(id), format!("{reason}; trying the step again ({tried} of {})", step.retries));
+                }
+                End::Passed { .. } => return End::Passed { flaky: tried > 1 },
+                End::Failed(..) | End::Cancelled => return end,
+            }
+        }
+    }
+
+    fn try_step(&self, id: StageId, step: &Step, limit: &Limit, tail: &mut Tail) -> End {
+        let stage = self.plan.pipeline.stage(id);
+        let command = self.plan.command(id, step);
+        let (name, label) = (&stage.name, &step.label);
+        (self.tell)(EventKind::StepStarted { stage: name.clone(), step: label.clone(), command: command.show() });
+        let began = Instant::now();
+        let ready = StepCommand {
+            words: self.plan.words(&command),
+            dir: self.plan.root().join(&step.dir),
+            env: self.caller.of_step(name, &stage.pass_env, &stage.secrets, [&stage.env, &step.env]),
+            stage: name.clone(),
+            deadline: limit.as_ref().map(|(deadline, _)| *deadline),
+        };
+        let ending = match self.make_folders(stage) {
+            Err(error) => Ending::NotStarted(error),
+            Ok(()) => {
+                let end = self.executor.execute(&ready, self.cancel, &mut |stream, text| {
+                    tail.push(&text);
+                    (self.tell)(EventKind::Output { stage: name.clone(), step: label.clone(), stream, text, replayed: false });
+                });
+                for process in end.left_behind {
+                    self.notice(stage, format!("step `{}` left a process running, which was ended: {process}", visible(label)));
+                }
+                end.ending
+            }
+        };
+        let status = match &ending {
+            Ending::Exited(0) => StepStatus::Passed,
+            Ending::Exited(_) | Ending::Signaled(_) | Ending::NotStarted(_) | Ending::AskedTerminal => StepStatus::Failed,
+            Ending::TimedOut => StepStatus::TimedOut,
+            Ending::Cancelled => StepStatus::Cancelled,
+        };
+        (self.tell)(EventKind::StepFinished { stage: name.clone(), step: label.clone(), status, duration_ms: milliseconds(began) });
+        self.judge(id, step, ending, began.elapsed(), limit, tail)
+    }
+
+    fn judge(&self, id: StageId, step: &Step, ending: Ending, took: Duration, limit: &Limit, tail: &Tail) -> End {
+        let what = format!("step `{}`", visible(&step.label));
+        let took = show(took);
+        let fail =
+            |kind, code, signal, reason| End::Failed(Box::new(Failure { code, signal, ..self.failure(id, step, kind, tail) }), reason);
+        match ending {
+            Ending::Exited(0) => End::Passed { flaky: false },
+            Ending::Cancelled => End::Cancelled,
+            Ending::Exited(code) => fail(FailureKind::Exit, Some(code), None, format!("{what} exited with code {code} after {took}")),
+            Ending::Signaled(signal) => {
+                fail(FailureKind::Signal, None, Some(signal), format!("{what} was killed by {} after {took}", signal_name(signal)))
+            }
+            Ending::TimedOut => {
+                let limit = limit.as_ref().map_or("its limit", |(_, limit)| limit);
+                fail(FailureKind::Timeout, None, None, format!("{what} timed out: {limit} was over, and it was ended"))
+            }
+            Ending::AskedTerminal => {
+                let signal = Some(rustix::process::Signal::TTIN.as_raw());
+                fail(
+                    FailureKind::Signal,
+                    None,
+                    signal,
+                    format!(
+                        "{what} asked the terminal for an answer, and nobody answers a step: give it what it needs by `env` or arguments"
+                    ),
+                )
+            }
+            Ending::NotStarted(reason) => fail(FailureKind::Spawn, None, None, format!("{what} could not be started: {reason}")),
+        }
+    }
+
+    fn failure(&self, id: StageId, step: &Step, kind: FailureKind, tail: &Tail) -> Failure {
+        Failure {
+            step: step.label.clone(),
+            kind,
+            code: None,
+            signal: None,
+            command: self.plan.command(id, step).show(),
+            dir: if step.dir.is_empty() { ".".to_owned() } else { step.dir.clone() },
+            tail: tail.lines(),
+            tests: Vec::new(),
+            reproduce: self.plan.reproduce(id),
+        }
+    }
+
+    /// Makes the folders that hold declared outputs.
+    fn make_folders(&self, stage: &Stage) -> Result<(), String> {
+        for output in &stage.outputs {
+            let base = std::path::Path::new(output.base());
+            let folder = if output.is_literal() { base.parent().unwrap_or(base) } else { base };
+            let made = if folder.as_os_str().is_empty() { Ok(()) } else { fs::create_dir_all(self.plan.root().join(folder)) };
+            made.map_err(|error: io::Error| {
+                format!("the folder `{}` of its outputs cannot be made: {error}", visible(&folder.to_string_lossy()))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn may_retry(&self) -> bool {
+        !self.cancel.is_stopped() && self.deadline.is_none_or(|(deadline, _)| Instant::now() < deadline)
+    }
+
+    fn notice(&self, stage: &Stage, text: String) {
+        (self.tell)(EventKind::Notice { stage: Some(Arc::clone(&stage.name)), text });
+    }
+}
+
+fn earlier(one: Limit, other: Limit) -> Limit {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(if other.0 < one.0 { other } else { one }),
+        (one, other) => one.or(other),
+    }
+}
+
+fn milliseconds(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Returns the signal as people know it.
+fn signal_name(number: i32) -> String {
+    let names = [
+        (1, "SIGHUP"),
+        (2, "SIGINT"),
+        (3, "SIGQUIT"),
+        (4, "SIGILL"),
+        (6, "SIGABRT"),
+        (7, "SIGBUS"),
+        (8, "SIGFPE"),
+        (9, "SIGKILL"),
+        (11, "SIGSEGV"),
+        (13, "SIGPIPE"),
+        (14, "SIGALRM"),
+        (15, "SIGTERM"),
+        (24, "SIGXCPU"),
+        (25, "SIGXFSZ"),
+        (31, "SIGSYS"),
+    ];
+    let hint = if number == 9 { "; perhaps the system had no memory left" } else { "" };
+    names
+        .iter()
+        .find(|(known, _)| *known == number)
+        .map_or_else(|| format!("signal {number}"), |(_, name)| format!("{name} (signal {number}{hint})"))
+}

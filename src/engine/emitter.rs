@@ -1,0 +1,59 @@
+//! From what happened to events: numbered, dated, and without secrets.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::base::secret::Masker;
+use crate::model::event::{Event, EventKind, Listener};
+
+/// Gives each event to every listener.
+pub(super) struct Emitter<'l, 'm> {
+    listeners: &'l mut [&'m mut dyn Listener],
+    masker: &'l Masker,
+    seq: u64,
+}
+
+impl<'l, 'm> Emitter<'l, 'm> {
+    pub(super) fn new(listeners: &'l mut [&'m mut dyn Listener], masker: &'l Masker) -> Self {
+        Self { listeners, masker, seq: 0 }
+    }
+
+    pub(super) fn emit(&mut self, mut kind: EventKind) {
+        self.mask(&mut kind);
+        self.seq += 1;
+        let event = Event { seq: self.seq, at: Timestamp::now(), kind };
+        for listener in &mut *self.listeners {
+            listener.hear(&event);
+        }
+    }
+
+    /// Tells the listeners that nothing is waiting; returns when the first of them wants to be called again.
+    pub(super) fn idle(&mut self) -> Option<Duration> {
+        self.listeners.iter_mut().filter_map(|listener| listener.idle()).min()
+    }
+
+    /// Hides secrets in all free text; output comes masked already, stream by stream.
+    fn mask(&self, kind: &mut EventKind) {
+        let hide = |text: &mut String| {
+            if let std::borrow::Cow::Owned(hidden) = self.masker.hide(text) {
+                *text = hidden;
+            }
+        };
+        match kind {
+            EventKind::StepStarted { command, .. } => hide(command),
+            EventKind::Notice { text, .. } => hide(text),
+            EventKind::StageFinished(finished) => {
+                finished.reason.iter_mut().for_each(hide);
+                if let Some(failure) = &mut finished.failure {
+                    [&mut failure.command, &mut failure.dir, &mut failure.reproduce].into_iter().chain(&mut failure.tail).for_each(hide);
+                }
+            }
+            EventKind::RunStarted { .. }
+            | EventKind::StageStarted { .. }
+            | EventKind::Output { .. }
+            | EventKind::StepFinished { .. }
+            | EventKind::RunFinished { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What is to run, and with which words.
+
+use std::path::{Path, PathBuf};
+
+use crate::base::text::shell_join;
+use crate::model::pipeline::Pipeline;
+use crate::model::select::Selection;
+use crate::model::stage::{Command, Stage, StageId, Step};
+
+/// A selection of a pipeline, ready to run.
+#[derive(Debug)]
+pub struct Plan<'p> {
+    /// The pipeline.
+    pub pipeline: &'p Pipeline,
+    /// The stages, each behind those that it waits for.
+    pub stages: Vec<StageId>,
+    root: PathBuf,
+    invocation: String,
+    arguments: Vec<String>,
+}
+
+/// Why a selection cannot be planned.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// Arguments for the last step of a stage, but of which?
+    #[error("arguments after `--` go to one stage, but {0} are selected")]
+    ArgumentsForMany(usize),
+}
+
+impl<'p> Plan<'p> {
+    /// Returns the plan to run `selection` in the folder `root`. `invocation` is how shipway is called to run one stage alone, without
+    /// the stage's name; `arguments` go to the last step of the single selected stage.
+    ///
+    /// # Errors
+    /// Where there are arguments and not exactly one selected stage.
+    pub fn new(
+        pipeline: &'p Pipeline,
+        selection: Selection,
+        root: &Path,
+        invocation: &str,
+        arguments: Vec<String>,
+    ) -> Result<Self, PlanError> {
+        if !arguments.is_empty() && selection.targets.len() != 1 {
+            return Err(PlanError::ArgumentsForMany(selection.targets.len()));
+        }
+        let mut plan =
+            Self { pipeline, stages: selection.stages, root: root.to_owned(), invocation: invocation.to_owned(), arguments: Vec::new() };
+        plan.arguments = arguments;
+        if plan.arguments.is_empty() {
+            return Ok(plan);
+        }
+        // The target is the last of the stages, since all others are there because it waits for them.
+        plan.stages.retain(|id| *id != selection.targets[0]);
+        plan.stages.push(selection.targets[0]);
+        Ok(plan)
+    }
+
+    /// Returns the folder of the pipeline.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Returns what `step` of `stage` runs, with the arguments of the command line where they belong to it.
+    pub fn command(&self, id: StageId, step: &Step) -> Command {
+        let stage = self.pipeline.stage(id);
+        let is_last = stage.steps.last().is_some_and(|last| last.label == step.label);
+        if is_last && self.takes_arguments(id) { step.command.with_words(&self.arguments) } else { step.command.clone() }
+    }
+
+    /// Returns the words that start `command`: a shell line goes to the pipeline's shell.
+    pub fn words(&self, command: &Command) -> Vec<String> {
+        match command {
+            Command::Shell(line) => self.pipeline.shell.iter().chain([line]).cloned().collect(),
+            Command::Argv(words) => words.clone(),
+        }
+    }
+
+    /// Returns the command that runs the stage alone.
+    pub fn reproduce(&self, id: StageId) -> String {
+        let stage: &Stage = self.pipeline.stage(id);
+        let command = format!("{} {}", self.invocation, shell_join([&*stage.name]));
+        if self.takes_arguments(id) { format!("{command} -- {}", shell_join(self.arguments.iter().map(String::as_str))) } else { command }
+    }
+
+    fn takes_arguments(&self, id: StageId) -> bool {
+        !self.arguments.is_empty() && self.stages.last() == Some(&id)
+    }
+}

@@ -1,0 +1,311 @@
+//! The coordinator: gives stages to workers, hears what they say, halts at the first failure, and sums up.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::attempt::Attempt;
+use super::emitter::Emitter;
+use super::plan::Plan;
+use super::schedule::{OnFailure, Schedule};
+use crate::base::duration::show;
+use crate::base::secret::Masker;
+use crate::exec::cancel::{Cancel, Interruption};
+use crate::exec::environment::Caller;
+use crate::exec::executor::Executor;
+use crate::model::event::{EventKind, Listener, StageFinished};
+use crate::model::outcome::{Counts, Exit, RunOutcome, StageOutcome};
+use crate::model::stage::StageId;
+
+/// How many messages may wait: with output in pieces of at most 64 KiB this bounds the memory, and slows a step that prints faster
+/// than anybody can take.
+const WAITING: usize = 32;
+
+/// How a run is to be done.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The run's id.
+    pub id: Arc<str>,
+    /// How many stages run at once.
+    pub jobs: usize,
+    /// What a failure does.
+    pub on_failure: OnFailure,
+    /// Longest time of the whole run.
+    pub timeout: Option<Duration>,
+    /// What is said at the start, before any stage.
+    pub notices: Vec<String>,
+}
+
+/// What a run works with.
+pub struct Means<'a> {
+    /// Who runs steps.
+    pub executor: &'a dyn Executor,
+    /// Where variables come from.
+    pub caller: &'a Caller,
+    /// What must not be seen.
+    pub masker: &'a Masker,
+}
+
+impl std::fmt::Debug for Means<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Means").field("caller", self.caller).finish_non_exhaustive()
+    }
+}
+
+/// What the coordinator hears.
+enum Message {
+    Happened(EventKind),
+    Finished(StageId, Box<StageFinished>),
+    Interrupted,
+}
+
+/// The way to a run from outside: for whoever hears signals.
+#[derive(Debug, Clone)]
+pub struct Interrupter {
+    cancel: Arc<Cancel>,
+    sender: SyncSender<Message>,
+}
+
+impl Interrupter {
+    /// Ends the run because this signal came.
+    pub fn interrupt(&self, signal: i32) -> Interruption {
+        let interruption = self.cancel.interrupt(signal);
+        // Full: then the coordinator is awake anyway.
+        let _full = self.sender.try_send(Message::Interrupted);
+        interruption
+    }
+}
+
+/// A run that can be interrupted from before its start to its end.
+#[derive(Debug)]
+pub struct Run {
+    cancel: Arc<Cancel>,
+    sender: SyncSender<Message>,
+    receiver: Receiver<Message>,
+}
+
+impl Run {
+    /// Returns a run that has not begun.
+    ///
+    /// # Errors
+    /// Where the system has no file descriptors left.
+    pub fn new() -> std::io::Result<Self> {
+        let (sender, receiver) = sync_channel(WAITING);
+        Ok(Self { cancel: Arc::new(Cancel::new()?), sender, receiver })
+    }
+
+    /// Returns the way to interrupt it.
+    pub fn interrupter(&self) -> Interrupter {
+        Interrupter { cancel: self.cancel.clone(), sender: self.sender.clone() }
+    }
+
+    /// Runs `plan` to its end: every stage of it has exactly one outcome, every listener has heard of it, no process is left.
+    pub fn go(self, plan: &Plan<'_>, options: &Options, means: &Means<'_>, listeners: &mut [&mut dyn Listener]) -> Exit {
+        let deadline = options.timeout.map(|timeout| (Instant::now() + timeout, timeout));
+        let schedule = Schedule::new(plan.pipeline, &plan.stages, options.jobs, options.on_failure);
+        let emitter = Emitter::new(listeners, means.masker);
+        let (orders, work) = channel();
+        let work = Mutex::new(work);
+        let Self { cancel, sender, receiver } = self;
+        let cancel = &*cancel;
+        thread::scope(|scope| {
+            for _ in 0..options.jobs.min(plan.stages.len()) {
+                let (work, sender) = (&work, sender.clone());
+                scope.spawn(move || worker(work, &sender, plan, means, cancel, deadline));
+            }
+            let mut coordinator = Coordinator {
+                plan,
+                schedule,
+                emitter,
+                orders,
+                receiver,
+                cancel,
+                deadline,
+                counts: Counts::default(),
+                failed: None,
+                out_of_time: false,
+            };
+            coordinator.run(options, means.executor)
+        })
+    }
+}
+
+/// Runs the stages it is given, until there are no more orders.
+fn worker(
+    work: &Mutex<Receiver<StageId>>,
+    sender: &SyncSender<Message>,
+    plan: &Plan<'_>,
+    means: &Means<'_>,
+    cancel: &Cancel,
+    deadline: Option<(Instant, Duration)>,
+) {
+    // The coordinator outlives the workers: it waits for each stage that it gave out.
+    let say = |message| drop(sender.send(message));
+    let tell = |kind| say(Message::Happened(kind));
+    let attempt = Attempt { plan, executor: means.executor, caller: means.caller, cancel, deadline, tell: &tell };
+    loop {
+        let order = work.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(id) = order else { return };
+        say(Message::Finished(id, Box::new(attempt.run(id))));
+    }
+}
+
+struct Coordinator<'a, 'l, 'm> {
+    plan: &'a Plan<'a>,
+    schedule: Schedule<'a>,
+    emitter: Emitter<'l, 'm>,
+    orders: Sender<StageId>,
+    receiver: Receiver<Message>,
+    cancel: &'a Cancel,
+    deadline: Option<(Instant, Duration)>,
+    counts: Counts,
+    /// The first stage that failed.
+    failed: Option<Arc<str>>,
+    out_of_time: bool,
+}
+
+impl Coordinator<'_, '_, '_> {
+    fn run(&mut self, options: &Options, executor: &dyn Executor) -> Exit {
+        let began = Instant::now();
+        let stages = self.plan.stages.iter().map(|id| self.plan.pipeline.stage(*id).name.clone()).collect();
+        self.emitter.emit(EventKind::RunStarted {
+            run: options.id.clone(),
+            pipeline: self.plan.pipeline.name.clone(),
+            stages,
+            jobs: options.jobs,
+        });
+        for text in &options.notices {
+            self.emitter.emit(EventKind::Notice { stage: None, text: text.clone() });
+        }
+        loop {
+            self.start_what_may();
+            if self.schedule.is_over() {
+                break;
+            }
+            match self.listen() {
+                Some(Message::Happened(kind)) => self.emitter.emit(kind),
+                Some(Message::Finished(id, finished)) => self.finish(id, finished),
+                Some(Message::Interrupted) => self.announce_interruption(),
+                None => {}
+            }
+        }
+        for process in executor.finish() {
+            self.emitter.emit(EventKind::Notice {
+                stage: None,
+                text: format!("a process was left running by an earlier step, and was ended: {process}"),
+            });
+        }
+        for id in self.schedule.rest() {
+            let reason = self.why_halted();
+            self.skip(id, reason);
+        }
+        self.conclude(began)
+    }
+
+    fn start_what_may(&mut self) {
+        if self.cancel.is_stopped() {
+            self.schedule.halt();
+        }
+        if !self.out_of_time && self.deadline.is_some_and(|(deadline, _)| Instant::now() >= deadline) {
+            self.out_of_time = true;
+            self.schedule.halt();
+        }
+        while let Some(id) = self.schedule.next() {
+            // The workers wait for orders as long as this sender lives.
+            let _sent = self.orders.send(id);
+        }
+    }
+
+    /// Returns the next message; while there is none, lets the listeners do what they have put off.
+    fn listen(&mut self) -> Option<Message> {
+        match self.receiver.try_recv() {
+            Ok(message) => return Some(message),
+            Err(TryRecvError::Disconnected) => return None,
+            Err(TryRecvError::Empty) => {}
+        }
+        match self.emitter.idle() {
+            None => self.receiver.recv().ok(),
+            Some(time) => match self.receiver.recv_timeout(time) {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
+            },
+        }
+    }
+
+    fn finish(&mut self, id: StageId, mut finished: Box<StageFinished>) {
+        let outcome = finished.outcome;
+        if outcome == StageOutcome::Cancelled {
+            finished.reason = Some(format!("ended: {}", self.why_halted()));
+        }
+        let name = finished.stage.clone();
+        if outcome == StageOutcome::Failed && self.failed.is_none() {
+            self.failed = Some(name.clone());
+        }
+        self.counts.add(outcome);
+        self.emitter.emit(EventKind::StageFinished(finished));
+        let passed = matches!(outcome, StageOutcome::Passed | StageOutcome::Cached);
+        for dropped in self.schedule.finished(id, passed) {
+            self.skip(dropped, format!("it waits for `{name}`, which did not pass"));
+        }
+        if self.failed.is_some() && self.schedule.is_halting() {
+            self.cancel.stop();
+        }
+    }
+
+    fn skip(&mut self, id: StageId, reason: String) {
+        let stage = self.plan.pipeline.stage(id).name.clone();
+        let outcome = StageOutcome::Skipped;
+        self.counts.add(outcome);
+        let finished = StageFinished {
+            stage,
+            outcome,
+            key: None,
+            duration_ms: 0,
+            reason: Some(reason),
+            stored: false,
+            flaky: false,
+            attempts: 0,
+            failure: None,
+        };
+        self.emitter.emit(EventKind::StageFinished(Box::new(finished)));
+    }
+
+    fn announce_interruption(&mut self) {
+        let running = crate::base::text::count(self.schedule.running(), "stage");
+        let text = if self.cancel.is_killed() {
+            format!("interrupted again: killing {running}")
+        } else {
+            format!("interrupted: ending {running}; once more to kill at once")
+        };
+        self.emitter.emit(EventKind::Notice { stage: None, text });
+    }
+
+    fn why_halted(&self) -> String {
+        match (&self.failed, self.cancel.signal()) {
+            (_, Some(_)) => "the run was interrupted".to_owned(),
+            (Some(stage), None) => format!("`{stage}` failed"),
+            (None, None) => self
+                .deadline
+                .map_or_else(|| "the run was halted".to_owned(), |(_, time)| format!("the run's limit of {} was over", show(time))),
+        }
+    }
+
+    fn conclude(&mut self, began: Instant) -> Exit {
+        let all_passed = self.counts.passed + self.counts.cached == self.plan.stages.len();
+        let exit = match self.cancel.signal() {
+            _ if all_passed => Exit::Passed,
+            Some(signal) => Exit::Interrupted(signal),
+            None => Exit::Failed,
+        };
+        let outcome = match exit {
+            Exit::Passed => RunOutcome::Passed,
+            Exit::Interrupted(_) => RunOutcome::Cancelled,
+            Exit::Failed | Exit::Usage | Exit::Surroundings => RunOutcome::Failed,
+        };
+        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.emitter.emit(EventKind::RunFinished { outcome, exit_code: exit.code(), duration_ms, counts: self.counts });
+        let _later = self.emitter.idle();
+        exit
+    }
+}

@@ -1,0 +1,102 @@
+//! The wish to stop, heard at once by every step that runs.
+//!
+//! Two levels: stop (each process tree gets its grace) and kill (now). Each is a pipe whose closed writing end wakes whoever polls
+//! the reading end, for good.
+
+use std::io::{self, PipeReader, PipeWriter};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+/// Shared by all that run and all that may stop them.
+#[derive(Debug)]
+pub struct Cancel {
+    stop: Level,
+    kill: Level,
+    signal: AtomicI32,
+}
+
+/// How often the user has asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interruption {
+    /// The steps are ended with their grace.
+    First,
+    /// The steps are ended now.
+    Second,
+    /// Nothing more can be done by asking.
+    Later,
+}
+
+#[derive(Debug)]
+struct Level {
+    raised: AtomicBool,
+    reader: PipeReader,
+    writer: Mutex<Option<PipeWriter>>,
+}
+
+impl Level {
+    fn new() -> io::Result<Self> {
+        let (reader, writer) = io::pipe()?;
+        Ok(Self { raised: AtomicBool::new(false), reader, writer: Mutex::new(Some(writer)) })
+    }
+
+    fn raise(&self) {
+        self.raised.store(true, Ordering::SeqCst);
+        let writer = self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        drop(writer);
+    }
+}
+
+impl Cancel {
+    /// Returns a token that nobody has raised.
+    ///
+    /// # Errors
+    /// Where the system has no file descriptors left.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { stop: Level::new()?, kill: Level::new()?, signal: AtomicI32::new(0) })
+    }
+
+    /// Asks all to end because this signal came; the second time ends them now. Returns which time it was.
+    pub fn interrupt(&self, signal: i32) -> Interruption {
+        if self.signal.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            self.stop();
+            Interruption::First
+        } else if self.is_killed() {
+            Interruption::Later
+        } else {
+            self.kill();
+            Interruption::Second
+        }
+    }
+
+    /// Returns the first signal that came.
+    pub fn signal(&self) -> Option<i32> {
+        Some(self.signal.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
+    }
+
+    /// Asks all to end: TERM, the grace, KILL.
+    pub fn stop(&self) {
+        self.stop.raise();
+    }
+
+    /// Ends all now: KILL.
+    pub fn kill(&self) {
+        self.stop.raise();
+        self.kill.raise();
+    }
+
+    /// Tells whether all are to end.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.raised.load(Ordering::SeqCst)
+    }
+
+    /// Tells whether all are to end now.
+    pub fn is_killed(&self) -> bool {
+        self.kill.raised.load(Ordering::SeqCst)
+    }
+
+    /// Returns what becomes readable at the next level that is not raised yet.
+    pub(super) fn next_level(&self) -> Option<BorrowedFd<'_>> {
+        [&self.stop, &self.kill].into_iter().find(|level| !level.raised.load(Ordering::SeqCst)).map(|level| level.reader.as_fd())
+    }
+}

@@ -1,0 +1,170 @@
+//! The strict environment of a step (contract, section 3): what is passed on, what is constant, what is set.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+
+/// Passed on from the caller to every step, and no part of any key: what programs need to find themselves and their data.
+/// A name that ends in `*` stands for all that begin so.
+pub const FORWARDED: &[&str] = &[
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "TMPDIR",
+    "XDG_*",
+    "SSH_AUTH_SOCK",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    // Where toolchains live.
+    "ANDROID_HOME",
+    "ASDF_DATA_DIR",
+    "ASDF_DIR",
+    "BUN_INSTALL",
+    "CARGO_HOME",
+    "COMPOSER_HOME",
+    "DENO_DIR",
+    "DENO_INSTALL",
+    "DOTNET_ROOT",
+    "GEM_HOME",
+    "GHCUP_INSTALL_BASE_PREFIX",
+    "GOMODCACHE",
+    "GOPATH",
+    "GOROOT",
+    "GRADLE_USER_HOME",
+    "HEX_HOME",
+    "JAVA_HOME",
+    "JULIA_DEPOT_PATH",
+    "M2_HOME",
+    "MISE_CONFIG_DIR",
+    "MISE_DATA_DIR",
+    "MIX_HOME",
+    "NIX_SSL_CERT_FILE",
+    "NUGET_PACKAGES",
+    "NVM_DIR",
+    "OPAMROOT",
+    "PNPM_HOME",
+    "PYENV_ROOT",
+    "RBENV_ROOT",
+    "RUSTUP_HOME",
+    "STACK_ROOT",
+    "UV_CACHE_DIR",
+    "VOLTA_HOME",
+];
+
+/// The same on every machine, unless `env` or `pass-env` says otherwise.
+pub const CONSTANTS: &[(&str, &str)] = &[("TZ", "UTC"), ("LC_ALL", "C.UTF-8"), ("TERM", "dumb")];
+
+/// Set when our own output is coloured, so that steps colour theirs.
+pub const COLOURS: &[&str] = &["CLICOLOR_FORCE", "FORCE_COLOR"];
+
+/// The environment that shipway was called with, and what of it every step gets.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    variables: BTreeMap<OsString, OsString>,
+    base: BTreeMap<OsString, OsString>,
+}
+
+impl Caller {
+    /// Takes the variables of the caller; `coloured` tells steps to colour what they print.
+    pub fn new(variables: impl IntoIterator<Item = (OsString, OsString)>, coloured: bool) -> Self {
+        let variables: BTreeMap<OsString, OsString> = variables.into_iter().collect();
+        let mut base: BTreeMap<OsString, OsString> = variables
+            .iter()
+            .filter(|(name, _)| FORWARDED.iter().any(|pattern| matches(pattern, name)))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        let constants = CONSTANTS.iter().copied().chain([("SHIPWAY", "1")]);
+        base.extend(
+            constants.chain(COLOURS.iter().filter(|_| coloured).map(|name| (*name, "1"))).map(|(name, value)| (name.into(), value.into())),
+        );
+        Self { variables, base }
+    }
+
+    /// Returns the value of the variable `name`.
+    pub fn get(&self, name: &str) -> Option<&OsStr> {
+        self.variables.get(OsStr::new(name)).map(OsString::as_os_str)
+    }
+
+    /// Returns the environment of a step of `stage`: the later wins of what is passed on, the stage's `env` and the step's.
+    pub fn of_step(
+        &self,
+        stage: &str,
+        pass: &[String],
+        secrets: &[String],
+        env: [&BTreeMap<String, String>; 2],
+    ) -> BTreeMap<OsString, OsString> {
+        let mut step = self.base.clone();
+        for pattern in pass.iter().chain(secrets) {
+            step.retain(|name, _| !matches(pattern, name) || !is_constant(name));
+            step.extend(
+                self.variables.iter().filter(|(name, _)| matches(pattern, name)).map(|(name, value)| (name.clone(), value.clone())),
+            );
+        }
+        step.extend(env.into_iter().flatten().map(|(name, value)| (name.into(), value.into())));
+        step.insert("SHIPWAY".into(), "1".into());
+        step.insert("SHIPWAY_STAGE".into(), stage.into());
+        step
+    }
+}
+
+fn is_constant(name: &OsStr) -> bool {
+    CONSTANTS.iter().any(|(constant, _)| name == *constant)
+}
+
+/// Tells whether the name or pattern means the variable; `*` stands for any text.
+fn matches(pattern: &str, name: &OsStr) -> bool {
+    fn rest(pattern: &[u8], name: &[u8]) -> bool {
+        match pattern.split_first() {
+            None => name.is_empty(),
+            Some((b'*', pattern)) => (0..=name.len()).any(|skipped| rest(pattern, &name[skipped..])),
+            Some((first, pattern)) => name.split_first().is_some_and(|(byte, name)| byte == first && rest(pattern, name)),
+        }
+    }
+    rest(pattern.as_bytes(), name.as_encoded_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(variables: &[(&str, &str)], coloured: bool) -> Caller {
+        Caller::new(variables.iter().map(|(name, value)| ((*name).into(), (*value).into())), coloured)
+    }
+
+    fn shown(env: &BTreeMap<OsString, OsString>) -> String {
+        env.iter().map(|(name, value)| format!("{}={}", name.display(), value.display())).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn only_what_is_declared_is_passed_on() {
+        let caller = caller(&[("PATH", "/bin"), ("CI", "1"), ("XDG_CACHE_HOME", "/c"), ("GIT_DIR", "x"), ("TERM", "xterm")], false);
+        let none = BTreeMap::new();
+        assert_eq!(
+            shown(&caller.of_step("s", &[], &[], [&none, &none])),
+            "LC_ALL=C.UTF-8 PATH=/bin SHIPWAY=1 SHIPWAY_STAGE=s TERM=dumb TZ=UTC XDG_CACHE_HOME=/c"
+        );
+        let pass = ["C*".to_owned(), "TERM".to_owned(), "TZ".to_owned()];
+        assert_eq!(
+            shown(&caller.of_step("s", &pass, &[], [&none, &none])),
+            "CI=1 LC_ALL=C.UTF-8 PATH=/bin SHIPWAY=1 SHIPWAY_STAGE=s TERM=xterm XDG_CACHE_HOME=/c"
+        );
+    }
+
+    #[test]
+    fn the_step_wins_over_the_stage_and_that_over_the_caller() {
+        let caller = caller(&[("A", "caller"), ("B", "caller"), ("C", "caller")], true);
+        let stage = BTreeMap::from([("B".to_owned(), "stage".to_owned()), ("C".to_owned(), "stage".to_owned())]);
+        let step = BTreeMap::from([("C".to_owned(), "step".to_owned())]);
+        let env = caller.of_step("s", &["A".into(), "B".into(), "C".into()], &[], [&stage, &step]);
+        for (name, value) in [("A", "caller"), ("B", "stage"), ("C", "step"), ("CLICOLOR_FORCE", "1"), ("FORCE_COLOR", "1")] {
+            assert_eq!(env[OsStr::new(name)], value);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The one that ends the steps should shipway itself be killed.
+//!
+//! A second process of this program waits on a pipe that closes when shipway ends, in whatever way. A small file without a name,
+//! shared by both, says which process groups run at that instant; nothing wakes the guard before. What fled its group is found by the
+//! stage in its environment; processes of another shipway that still lives are left to that one.
+
+use std::fs::File;
+use std::io::{self, PipeWriter, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::CommandExt;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::processes::Process;
+
+/// The hidden command that is the guard.
+pub const COMMAND: &str = "__guard";
+
+/// How often the guard looks for what fled: each round may free what the last one's victims started.
+const ROUNDS: usize = 20;
+
+/// The shipway side.
+#[derive(Debug)]
+pub(super) struct Guard {
+    handle: duct::Handle,
+    groups: File,
+    _alive: PipeWriter,
+}
+
+impl Guard {
+    /// Starts the guard.
+    ///
+    /// # Errors
+    /// Where it cannot be started; a run is possible without it.
+    pub(super) fn start() -> io::Result<Self> {
+        let program = std::env::current_exe()?;
+        let groups = tempfile::tempfile()?;
+        let (reader, alive) = io::pipe()?;
+        let handle = duct::cmd(program, [COMMAND])
+            .stdin_file(reader)
+            .stdout_file(groups.try_clone()?)
+            .stderr_null()
+            .full_env(std::iter::empty::<(&str, &str)>())
+            .dir("/")
+            .unchecked()
+            .before_spawn(|command| {
+                command.process_group(0);
+                Ok(())
+            })
+            .start()?;
+        Ok(Self { handle, groups, _alive: alive })
+    }
+
+    /// Notes that `group` runs in `slot`; 0 for none.
+    pub(super) fn watch(&self, slot: usize, group: i32) {
+        // A guard that does not know a group still finds its processes by their environment.
+        let _unknown = self.groups.write_at(&group.to_le_bytes(), slot as u64 * 4);
+    }
+
+    /// Returns its process.
+    pub(super) fn pid(&self) -> i32 {
+        self.handle.pids().first().and_then(|pid| i32::try_from(*pid).ok()).unwrap_or(0)
+    }
+}
+
+impl Drop for Guard {
+    /// Ends the guard while its pipe is still open, so that it has nothing to do.
+    fn drop(&mut self) {
+        let _ended = self.handle.kill();
+        let _status = self.handle.wait();
+    }
+}
+
+/// Is the guard: waits until standard input ends, then ends whatever runs of the steps noted in standard output's file.
+pub fn stand() {
+    let own = i32::try_from(std::process::id()).unwrap_or(0);
+    let began = Process::look(own).map_or(0, |process| process.began);
+    let mut input = io::stdin();
+    let mut nothing = [0; 8];
+    while matches!(input.read(&mut nothing), Ok(1..)) {}
+    let groups = groups();
+    for _ in 0..ROUNDS {
+        for group in &groups {
+            if let Some(group) = Pid::from_raw(*group) {
+                // Gone already: what we want.
+                let _gone = kill_process_group(group, Signal::KILL);
+            }
+        }
+        let fled = fled(own, began);
+        if fled.is_empty() {
+            break;
+        }
+        fled.iter().for_each(Process::kill);
+    }
+}
+
+fn groups() -> Vec<i32> {
+    let Ok(file) = io::stdout().as_fd().try_clone_to_owned().map(File::from) else {
+        return Vec::new();
+    };
+    let length = file.metadata().map_or(0, |metadata| metadata.len());
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+    if file.read_exact_at(&mut bytes, 0).is_err() {
+        return Vec::new();
+    }
+    let groups = bytes.chunks_exact(4).map(|four| i32::from_le_bytes([four[0], four[1], four[2], four[3]]));
+    // 1 and below would mean every process.
+    groups.filter(|group| *group > 1).collect()
+}
+
+/// Returns the processes begun after the guard that a step's environment names, and above which no other shipway lives.
+fn fled(own: i32, began: u64) -> Vec<Process> {
+    let all = Process::all();
+    let program = std::fs::read_link("/proc/self/exe").ok();
+    let is_shipway = |pid: i32| program.is_some() && std::fs::read_link(format!("/proc/{pid}/exe")).ok() == program;
+    let parent = |pid: i32| all.iter().find(|process| process.pid == pid).map(|process| process.parent);
+    let has_shipway = |process: &Process| {
+        std::iter::successors(Some(process.parent), |pid| parent(*pid)).take_while(|pid| *pid > 1).take(1000).any(is_shipway)
+    };
+    let candidates = all.iter().filter(|process| process.pid != own && process.began >= began && !process.ended);
+    candidates.filter(|process| process.variable("SHIPWAY_STAGE").is_some() && !has_shipway(process)).cloned().collect()
+}

@@ -1,0 +1,22 @@
+//! Processes: starting them, listening to them, and making sure that none is left.
+//!
+//! ```text
+//! StepCommand --local--> process (one step: pipes, deadline, TERM, grace, KILL)
+//!                          |-- capture   bytes -> masked text
+//!                          |-- sweep     whatever the step left behind, by /proc (processes)
+//!                          `-- guard     the same, should shipway itself be killed
+//! ```
+//!
+//! Knows nothing of stages waiting for each other, of events, or of why something is run.
+
+pub mod cancel;
+pub mod environment;
+pub mod executor;
+pub mod guard;
+pub mod local;
+
+mod capture;
+mod process;
+mod processes;
+mod program;
+mod sweep;

@@ -1,0 +1,95 @@
+//! The processes of the machine, as `/proc` shows them (`proc(5)`).
+//!
+//! Elsewhere than on Linux it shows none, and a step is known by its process group alone.
+
+use std::collections::HashSet;
+use std::fs;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A process at the time it was looked at.
+#[derive(Debug, Clone)]
+pub(super) struct Process {
+    pub(super) pid: i32,
+    pub(super) parent: i32,
+    pub(super) group: i32,
+    /// Ended, but not yet waited for.
+    pub(super) ended: bool,
+    /// When it began, in clock ticks since the machine did: with the pid it names a process for good.
+    pub(super) began: u64,
+}
+
+impl Process {
+    /// Looks at the process `pid`.
+    pub(super) fn look(pid: i32) -> Option<Self> {
+        let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+        // The name stands in parentheses and may hold anything, parentheses too.
+        let behind = stat.iter().rposition(|byte| *byte == b')')?;
+        let fields: Vec<&str> = std::str::from_utf8(stat.get(behind + 2..)?).ok()?.split(' ').collect();
+        let number = |index: usize| fields.get(index)?.parse().ok();
+        let ended = matches!(*fields.first()?, "Z" | "X");
+        Some(Self { pid, parent: number(1)?, group: number(2)?, ended, began: fields.get(19)?.parse().ok()? })
+    }
+
+    /// Returns all processes.
+    pub(super) fn all() -> Vec<Self> {
+        let Ok(entries) = fs::read_dir("/proc") else {
+            return Vec::new();
+        };
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter_map(Self::look).collect()
+    }
+
+    /// Returns the pids of the children that were begun by this process's main thread or given to it because their parents ended.
+    pub(super) fn adopted() -> Vec<i32> {
+        let own = std::process::id();
+        match fs::read_to_string(format!("/proc/{own}/task/{own}/children")) {
+            Ok(children) => children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect(),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// Returns the value of a variable in the environment it was started with.
+    pub(super) fn variable(&self, name: &str) -> Option<Vec<u8>> {
+        let environment = fs::read(format!("/proc/{}/environ", self.pid)).ok()?;
+        environment.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec))
+    }
+
+    /// Returns its command line for people, shortened.
+    pub(super) fn describe(&self) -> String {
+        let line = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        let words: Vec<String> =
+            line.split(|byte| *byte == 0).filter(|word| !word.is_empty()).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+        let mut text = crate::base::text::shell_join(words.iter().map(String::as_str));
+        if text.is_empty() {
+            text = fs::read_to_string(format!("/proc/{}/comm", self.pid)).unwrap_or_default().trim().to_owned();
+        }
+        if text.chars().count() > 80 {
+            text = text.chars().take(79).chain(['…']).collect();
+        }
+        format!("`{}` (pid {})", crate::base::text::visible(&text), self.pid)
+    }
+
+    /// Ends it now, if it is still the one that was looked at.
+    pub(super) fn kill(&self) {
+        if Self::look(self.pid).is_some_and(|now| now.began == self.began && !now.ended)
+            && let Some(pid) = Pid::from_raw(self.pid)
+        {
+            // It may have ended by itself in between.
+            let _ended = kill_process(pid, Signal::KILL);
+        }
+    }
+}
+
+/// Returns those of `all` that descend from one of `roots`, without the roots.
+pub(super) fn descendants(all: &[Process], roots: &[i32]) -> Vec<Process> {
+    let mut family: HashSet<i32> = roots.iter().copied().collect();
+    let mut found = Vec::new();
+    loop {
+        let more: Vec<&Process> = all.iter().filter(|process| family.contains(&process.parent) && !family.contains(&process.pid)).collect();
+        if more.is_empty() {
+            return found;
+        }
+        family.extend(more.iter().map(|process| process.pid));
+        found.extend(more.into_iter().cloned());
+    }
+}

@@ -1,0 +1,39 @@
+//! The program that a name means.
+
+use std::ffi::OsStr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::base::text::visible;
+
+/// Returns the absolute path of the program `name`, as a shell in `dir` with this PATH would find it.
+///
+/// # Errors
+/// Why it cannot be started, for people.
+pub(super) fn find(name: &str, path: Option<&OsStr>, dir: &Path) -> Result<PathBuf, String> {
+    if name.contains('/') {
+        let program = dir.join(name);
+        return match is_program(&program) {
+            Ok(true) => Ok(program),
+            Ok(false) => Err(format!("`{}` is not an executable file; `chmod +x` makes it one", visible(name))),
+            Err(error) => Err(format!("program `{}` cannot be started: {}", visible(name), plain(&error))),
+        };
+    }
+    let folders = path.map(std::env::split_paths).into_iter().flatten();
+    folders
+        .map(|folder| dir.join(folder).join(name))
+        .find(|program| is_program(program).unwrap_or(false))
+        .ok_or_else(|| format!("program `{}` was not found in PATH", visible(name)))
+}
+
+fn is_program(path: &Path) -> std::io::Result<bool> {
+    path.metadata().map(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+/// Returns what the system says, without its number.
+pub(super) fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_lowercase().chain(characters).collect()).unwrap_or_default()
+}

@@ -1,0 +1,167 @@
+//! What steps leave behind: which process belongs to which step, and its end.
+//!
+//! shipway is a child subreaper (`PR_SET_CHILD_SUBREAPER(2const)`): a process whose parent ends becomes ours, whatever session or group
+//! it fled to. It belongs to the step whose process group it is in, else to the stage that its environment names. One that shows
+//! neither could be any step's that ran beside it, so it is ended with the last of these.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, waitpid};
+
+use super::guard::Guard;
+use super::processes::{Process, descendants};
+
+/// How often a step's remains are looked for: a process may start others while it is being ended.
+const ROUNDS: usize = 100;
+
+/// How long a killed process may take to be gone.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Knows the steps that run, and adopts what they leave.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    guard: Option<Guard>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next: u64,
+    running: BTreeMap<Token, Running>,
+    /// Of each process that shows no owner, the steps that ran when it was first seen.
+    strays: HashMap<(i32, u64), BTreeSet<Token>>,
+}
+
+#[derive(Debug)]
+struct Running {
+    group: i32,
+    stage: Arc<str>,
+    slot: usize,
+}
+
+/// A step that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Token(u64);
+
+impl Sweep {
+    /// Makes this process the one that orphans are given to.
+    pub(super) fn new(guard: Option<Guard>) -> Self {
+        #[cfg(target_os = "linux")]
+        {
+            // Without it a step is known by its process group alone.
+            let _without = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+        }
+        Self { guard, state: Mutex::default() }
+    }
+
+    /// Notes that a step of `stage` runs in the process group `group`.
+    pub(super) fn began(&self, group: i32, stage: &Arc<str>) -> Token {
+        let mut state = self.lock();
+        let taken: BTreeSet<usize> = state.running.values().map(|running| running.slot).collect();
+        let slot = (0..).find(|slot| !taken.contains(slot)).unwrap_or_default();
+        let token = Token(state.next);
+        state.next += 1;
+        state.running.insert(token, Running { group, stage: stage.clone(), slot });
+        if let Some(guard) = &self.guard {
+            guard.watch(slot, group);
+        }
+        token
+    }
+
+    /// Ends what the step left, and returns it for people.
+    pub(super) fn ended(&self, token: Token) -> Vec<String> {
+        let mut state = self.lock();
+        let Some(step) = state.running.remove(&token) else {
+            return Vec::new();
+        };
+        let left = self.clear(&mut state, Some(&step));
+        if let Some(guard) = &self.guard {
+            guard.watch(step.slot, 0);
+        }
+        left
+    }
+
+    /// Ends all that is left, and returns it for people. No step runs any more.
+    pub(super) fn finish(&self) -> Vec<String> {
+        let mut state = self.lock();
+        state.strays.clear();
+        self.clear(&mut state, None)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn clear(&self, state: &mut State, step: Option<&Running>) -> Vec<String> {
+        let mut left = Vec::new();
+        let mut doomed: HashSet<i32> = HashSet::new();
+        for _ in 0..ROUNDS {
+            let orphans: Vec<Process> = self.orphans();
+            let due: Vec<Process> =
+                orphans.into_iter().filter(|orphan| doomed.contains(&orphan.pid) || state.is_due(orphan, step)).collect();
+            if due.is_empty() {
+                break;
+            }
+            let all = Process::all();
+            let roots: Vec<i32> = due.iter().map(|process| process.pid).collect();
+            doomed.extend(descendants(&all, &roots).iter().map(|process| process.pid));
+            for process in due {
+                left.push(process.describe());
+                process.kill();
+                wait_until_gone(process.pid);
+            }
+        }
+        left
+    }
+
+    /// Returns the processes that were given to us and live; those that ended are waited for.
+    fn orphans(&self) -> Vec<Process> {
+        let own = self.guard.as_ref().map_or(0, Guard::pid);
+        let pids = Process::adopted().into_iter().filter(|pid| *pid != own);
+        let (ended, alive): (Vec<Process>, Vec<Process>) = pids.filter_map(Process::look).partition(|process| process.ended);
+        for process in ended {
+            reap(process.pid);
+        }
+        alive
+    }
+}
+
+impl State {
+    /// Tells whether the orphan is to be ended now that `step` has ended.
+    fn is_due(&mut self, orphan: &Process, step: Option<&Running>) -> bool {
+        if step.is_some_and(|step| step.group == orphan.group) {
+            return true;
+        }
+        if self.running.values().any(|running| running.group == orphan.group) {
+            return false;
+        }
+        if let Some(stage) = orphan.variable("SHIPWAY_STAGE") {
+            return !self.running.values().any(|running| running.stage.as_bytes() == stage);
+        }
+        let running: BTreeSet<Token> = self.running.keys().copied().collect();
+        let beside = self.strays.entry((orphan.pid, orphan.began)).or_insert_with(|| running.clone());
+        beside.retain(|token| running.contains(token));
+        beside.is_empty()
+    }
+}
+
+fn reap(pid: i32) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        // It is ours and has ended; if somebody else was faster, all the better.
+        let _status = waitpid(Some(pid), WaitOptions::NOHANG);
+    }
+}
+
+fn wait_until_gone(pid: i32) {
+    if let Some(child) = Pid::from_raw(pid)
+        && let Ok(watch) = pidfd_open(child, PidfdFlags::empty())
+    {
+        let patience = Timespec { tv_sec: i64::try_from(PATIENCE.as_secs()).unwrap_or(2), tv_nsec: 0 };
+        // A process that the kernel itself holds up is left to it.
+        let _gone = poll(&mut [PollFd::new(&watch, PollFlags::IN)], Some(&patience));
+    }
+    reap(pid);
+}

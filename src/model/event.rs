@@ -1,0 +1,234 @@
+//! What happens in a run, as owned and serialisable values: the only thing that the engine says, and all that reporters hear.
+//!
+//! The JSON of an event is part of the contract (`design.md` section 5) and is also what is recorded of a run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::outcome::{Counts, Failure, RunOutcome, StageOutcome, StepStatus};
+
+/// The version of the format of events.
+pub const VERSION: u32 = 1;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Its number in the run, from 1.
+    pub seq: u64,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// Which of a step's two streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum EventKind {
+    /// The run has begun.
+    RunStarted {
+        /// Its id.
+        run: Arc<str>,
+        /// The pipeline's name.
+        pipeline: String,
+        /// The selected stages, each behind those that it waits for.
+        stages: Vec<Arc<str>>,
+        /// How many run at once.
+        jobs: usize,
+    },
+    /// A stage has begun.
+    StageStarted {
+        /// Which.
+        stage: Arc<str>,
+        /// Its cache key: 64 hexadecimal digits; null where nothing is cached.
+        key: Option<String>,
+        /// Why it runs.
+        reason: Option<String>,
+    },
+    /// A step has begun; again at each retry.
+    StepStarted {
+        /// Of which stage.
+        stage: Arc<str>,
+        /// Its name or number.
+        step: Arc<str>,
+        /// Its command.
+        command: String,
+    },
+    /// A step printed something.
+    Output {
+        /// Of which stage.
+        stage: Arc<str>,
+        /// Its name or number.
+        step: Arc<str>,
+        /// Where to.
+        stream: Stream,
+        /// What, with its newlines, cut at no character; bytes that are not UTF-8 are kept here and replaced in JSON.
+        #[serde(with = "lossy")]
+        text: Vec<u8>,
+        /// True where it is taken from a stored result.
+        replayed: bool,
+    },
+    /// A step has ended; again at each retry.
+    StepFinished {
+        /// Of which stage.
+        stage: Arc<str>,
+        /// Its name or number.
+        step: Arc<str>,
+        /// How.
+        status: StepStatus,
+        /// How long it took.
+        duration_ms: u64,
+    },
+    /// Something that a person should know, although nothing failed.
+    Notice {
+        /// Of which stage, where it is of one.
+        stage: Option<Arc<str>>,
+        /// What.
+        text: String,
+    },
+    /// A stage has its outcome.
+    StageFinished(Box<StageFinished>),
+    /// The run is over: always the last event.
+    RunFinished {
+        /// How.
+        outcome: RunOutcome,
+        /// What shipway exits with.
+        exit_code: u8,
+        /// How long it took.
+        duration_ms: u64,
+        /// How many stages ended how.
+        counts: Counts,
+    },
+}
+
+/// The end of a stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageFinished {
+    /// Which.
+    pub stage: Arc<str>,
+    /// How.
+    pub outcome: StageOutcome,
+    /// Its cache key, as in [`EventKind::StageStarted`].
+    pub key: Option<String>,
+    /// How long it took; 0 for a stage that never started.
+    pub duration_ms: u64,
+    /// Why it ended so, in words.
+    pub reason: Option<String>,
+    /// True where the result is in the store now.
+    pub stored: bool,
+    /// True where it passed only after a retry.
+    pub flaky: bool,
+    /// How often the stage was tried.
+    pub attempts: u32,
+    /// What failed.
+    pub failure: Option<Failure>,
+}
+
+/// Hears every event of a run, in order.
+pub trait Listener {
+    /// Takes the next event.
+    fn hear(&mut self, event: &Event);
+
+    /// Is called when no event is waiting: the time to write what was gathered. Returns after which time it wants to be called
+    /// again although nothing happened; `None` for never.
+    fn idle(&mut self) -> Option<Duration> {
+        None
+    }
+}
+
+impl Event {
+    /// Returns the event as one line of JSON, without the newline.
+    pub fn to_json(&self) -> String {
+        let kind = serde_json::to_string(&self.kind).expect("an event has only text, numbers and lists");
+        format!(r#"{{"v":{VERSION},"seq":{},"at":"{}",{}"#, self.seq, self.at, &kind[1..])
+    }
+
+    /// Reads a line that [`Event::to_json`] wrote.
+    ///
+    /// # Errors
+    /// Where it is no such line, or one of another version.
+    pub fn from_json(line: &str) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Header {
+            v: u32,
+            seq: u64,
+            at: Timestamp,
+        }
+        let header: Header = serde_json::from_str(line)?;
+        if header.v != VERSION {
+            return Err(serde::de::Error::custom(format!("version {} of the event format is not known", header.v)));
+        }
+        Ok(Self { seq: header.seq, at: header.at, kind: serde_json::from_str(line)? })
+    }
+}
+
+/// Bytes as text: what is not UTF-8 becomes U+FFFD.
+mod lossy {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&String::from_utf8_lossy(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        String::deserialize(deserializer).map(String::into_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_read_back_as_it_was_written() {
+        let finished = StageFinished {
+            stage: "a".into(),
+            outcome: StageOutcome::Failed,
+            key: None,
+            duration_ms: 3,
+            reason: Some("exited with code 1".into()),
+            stored: false,
+            flaky: false,
+            attempts: 1,
+            failure: None,
+        };
+        let kinds = [
+            EventKind::Output { stage: "a".into(), step: "1".into(), stream: Stream::Stderr, text: b"x\n\"".to_vec(), replayed: false },
+            EventKind::StageFinished(Box::new(finished)),
+        ];
+        for kind in kinds {
+            let event = Event { seq: 7, at: "2026-11-23T10:00:00.5Z".parse().unwrap(), kind };
+            assert_eq!(Event::from_json(&event.to_json()).unwrap(), event);
+        }
+    }
+
+    #[test]
+    fn the_form_is_that_of_the_contract() {
+        let kind =
+            EventKind::Output { stage: "a".into(), step: "1".into(), stream: Stream::Stdout, text: b"\xffx".to_vec(), replayed: false };
+        let event = Event { seq: 1, at: Timestamp::UNIX_EPOCH, kind };
+        assert_eq!(
+            event.to_json(),
+            "{\"v\":1,\"seq\":1,\"at\":\"1970-01-01T00:00:00Z\",\"event\":\"output\",\"stage\":\"a\",\"step\":\"1\",\"stream\":\"stdout\",\"text\":\"\u{fffd}x\",\"replayed\":false}"
+        );
+    }
+
+    #[test]
+    fn another_version_is_refused() {
+        assert!(Event::from_json(r#"{"v":2,"seq":1,"at":"1970-01-01T00:00:00Z","event":"notice","stage":null,"text":""}"#).is_err());
+    }
+}

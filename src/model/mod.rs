@@ -1,0 +1,8 @@
+//! The nouns: pure data, without any input or output.
+
+pub mod event;
+pub mod graph;
+pub mod outcome;
+pub mod pipeline;
+pub mod select;
+pub mod stage;

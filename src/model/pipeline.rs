@@ -1,0 +1,55 @@
+//! The whole of a `pipeline.toml`, valid: every name in it leads somewhere.
+//!
+//! Built only by `config::resolve`.
+
+use super::graph::Graph;
+use super::stage::{PoolId, Stage, StageId};
+
+/// A valid pipeline.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    /// Its name.
+    pub name: String,
+    /// What runs when no stage is named.
+    pub default: Vec<StageId>,
+    /// How a step written as one string is run: the program and the arguments before the string.
+    pub shell: Vec<String>,
+    /// All stages in the order of the file, those of a matrix in the order of its axes.
+    pub stages: Vec<Stage>,
+    /// The pools, by name.
+    pub pools: Vec<Pool>,
+    /// Who waits for whom.
+    pub graph: Graph,
+}
+
+/// A bound on how many stages run at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pool {
+    /// Its name.
+    pub name: String,
+    /// At most so many of its stages at once.
+    pub size: usize,
+}
+
+impl Pipeline {
+    /// Returns the stage at `id`.
+    pub fn stage(&self, id: StageId) -> &Stage {
+        &self.stages[id.index()]
+    }
+
+    /// Returns the pool at `id`.
+    pub fn pool(&self, id: PoolId) -> &Pool {
+        &self.pools[id.0 as usize]
+    }
+
+    /// Returns every stage's id, in the order of the file.
+    pub fn ids(&self) -> impl Iterator<Item = StageId> + use<> {
+        (0..u32::try_from(self.stages.len()).unwrap_or(u32::MAX)).map(StageId)
+    }
+
+    /// Returns the stages that `name` means: one, or all of a matrix; none where there is no such name.
+    pub fn named(&self, name: &str) -> Vec<StageId> {
+        let exact: Vec<StageId> = self.ids().filter(|id| &*self.stage(*id).name == name).collect();
+        if exact.is_empty() { self.ids().filter(|id| &*self.stage(*id).group == name).collect() } else { exact }
+    }
+}

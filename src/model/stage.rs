@@ -1,0 +1,123 @@
+//! A stage and its steps, as declared, checked and expanded.
+//!
+//! Every value here is final: defaults are filled in, matrix values are in their places, paths are relative to the project.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::glob::Glob;
+use crate::base::text::shell_join;
+
+/// The place of a stage in [`Pipeline::stages`](super::pipeline::Pipeline::stages).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StageId(pub u32);
+
+impl StageId {
+    /// Returns the place as an index.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// The place of a pool in [`Pipeline::pools`](super::pipeline::Pipeline::pools).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PoolId(pub u32);
+
+/// One node of the pipeline.
+#[derive(Debug, Clone)]
+pub struct Stage {
+    /// The full name; of a stage from a matrix `name:axis=value,…`.
+    pub name: Arc<str>,
+    /// The name as written in the file: all stages of one matrix share it.
+    pub group: Arc<str>,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Stages whose success it waits for, and whose outputs it may read.
+    pub needs: Vec<StageId>,
+    /// Stages whose success it waits for, but reads nothing of.
+    pub after: Vec<StageId>,
+    /// What it does, one after the other.
+    pub steps: Vec<Step>,
+    /// The files it reads; `None` means the default of the contract.
+    pub inputs: Option<Vec<Selector>>,
+    /// The files it makes.
+    pub outputs: Vec<Glob>,
+    /// Working directory, relative to the project; empty for the project itself.
+    pub dir: String,
+    /// Variables that it sets.
+    pub env: BTreeMap<String, String>,
+    /// Names or patterns (`CARGO_*`) of variables that it passes on.
+    pub pass_env: Vec<String>,
+    /// Names of variables that it passes on and that are masked.
+    pub secrets: Vec<String>,
+    /// Commands whose output, or programs whose content, is part of its key.
+    pub tools: Vec<Command>,
+    /// False: always run, store nothing.
+    pub cache: bool,
+    /// False: what lies in the outputs is left there before the run.
+    pub clean: bool,
+    /// True: outputs that hold the checkout's path may be used elsewhere.
+    pub portable: bool,
+    /// Longest time of one attempt.
+    pub timeout: Option<Duration>,
+    /// How often it is tried again after a failure.
+    pub retries: u32,
+    /// The pool whose size bounds how many of its stages run at once.
+    pub pool: Option<PoolId>,
+}
+
+/// One line of `inputs`: files it means, or with `!` files it does not.
+#[derive(Debug, Clone)]
+pub struct Selector {
+    /// Which paths.
+    pub glob: Glob,
+    /// True where the line began with `!`.
+    pub exclude: bool,
+}
+
+/// One command of a stage.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Its name, or its number from 1.
+    pub label: Arc<str>,
+    /// What is started.
+    pub command: Command,
+    /// Working directory, relative to the project.
+    pub dir: String,
+    /// Variables that win over the stage's.
+    pub env: BTreeMap<String, String>,
+    /// Longest time of one attempt.
+    pub timeout: Option<Duration>,
+    /// How often it is tried again after a failure.
+    pub retries: u32,
+}
+
+/// What is started: a line for the shell, or a program and its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Given to the pipeline's shell as one argument.
+    Shell(String),
+    /// Started as it is: at least the program.
+    Argv(Vec<String>),
+}
+
+impl Command {
+    /// Returns the command as one line that a shell would understand.
+    pub fn show(&self) -> String {
+        match self {
+            Self::Shell(line) => line.clone(),
+            Self::Argv(words) => shell_join(words.iter().map(String::as_str)),
+        }
+    }
+
+    /// Returns the command with `words` behind it; quoted where a shell reads it.
+    #[must_use]
+    pub fn with_words(&self, words: &[String]) -> Self {
+        match self {
+            Self::Shell(line) if words.is_empty() => Self::Shell(line.clone()),
+            Self::Shell(line) => Self::Shell(format!("{} {}", line.trim_end(), shell_join(words.iter().map(String::as_str)))),
+            Self::Argv(argv) => Self::Argv(argv.iter().chain(words).cloned().collect()),
+        }
+    }
+}

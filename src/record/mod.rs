@@ -1,0 +1,15 @@
+//! The runs of the past: each is the JSON lines of its events, one file under `.shipway/runs/`.
+//!
+//! What is recorded is exactly what `--format json` prints, so every report can be made later.
+
+pub mod reader;
+pub mod writer;
+
+/// The folder for what shipway keeps beside a pipeline; it ignores itself for git.
+pub const STATE: &str = ".shipway";
+
+/// The folder of the records in [`STATE`].
+pub const RUNS: &str = "runs";
+
+/// How the file of a record ends.
+const ENDING: &str = ".jsonl";

@@ -1,0 +1,29 @@
+//! Events as JSON lines (contract, section 5).
+
+use std::io::{BufWriter, Write};
+
+use crate::model::event::{Event, Listener};
+
+/// Writes each event as one line; what it writes to must not fail.
+#[derive(Debug)]
+pub struct JsonReporter<W: Write> {
+    out: BufWriter<W>,
+}
+
+impl<W: Write> JsonReporter<W> {
+    /// Writes to `out`.
+    pub fn new(out: W) -> Self {
+        Self { out: BufWriter::with_capacity(128 * 1024, out) }
+    }
+}
+
+impl<W: Write> Listener for JsonReporter<W> {
+    fn hear(&mut self, event: &Event) {
+        let _tolerant = writeln!(self.out, "{}", event.to_json());
+    }
+
+    fn idle(&mut self) -> Option<std::time::Duration> {
+        let _tolerant = self.out.flush();
+        None
+    }
+}

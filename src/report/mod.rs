@@ -1,0 +1,11 @@
+//! Reporters: they hear events and write them for people and programs. None of them knows the engine.
+
+pub mod bars;
+pub mod diagnostics;
+pub mod failure;
+pub mod json;
+pub mod lines;
+pub mod places;
+pub mod terminal;
+pub mod theme;
+pub mod tolerant;

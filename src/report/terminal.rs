@@ -1,0 +1,356 @@
+//! The run as people see it: on a terminal with a steady region at its foot, elsewhere as plain lines.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::SpooledTempFile;
+
+use super::bars::{Bars, TICK};
+use super::lines::{Lines, tame};
+use super::theme::Theme;
+use super::{failure, places};
+use crate::base::duration::show;
+use crate::base::text::{count, visible};
+use crate::model::event::{Event, EventKind, Listener, StageFinished, Stream};
+use crate::model::outcome::{Counts, RunOutcome, StageOutcome};
+
+/// What of the steps' output is shown, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Show {
+    /// All of it, at once.
+    Stream,
+    /// All of it, stage by stage, when a stage has ended.
+    Grouped,
+    /// Of failed stages, the end, in the failure report.
+    Failures,
+}
+
+/// How much is said beside the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Failures.
+    Quiet,
+    /// Stages.
+    Normal,
+    /// Stages and steps.
+    Verbose,
+}
+
+/// How the reporter writes.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What of the output is shown.
+    pub show: Show,
+    /// How much else is said.
+    pub verbosity: Verbosity,
+    /// Whether standard error is a terminal for a steady region.
+    pub has_region: bool,
+    /// Whether standard output is a terminal, so that output must be tamed.
+    pub is_terminal: bool,
+    /// Colours of what goes to standard output.
+    pub output_theme: Theme,
+    /// Colours of what goes to standard error.
+    pub theme: Theme,
+    /// The project's folder, to tell places in files from other words with colons.
+    pub root: PathBuf,
+}
+
+/// Memory that one stage's output may take before it goes to a file.
+const IN_MEMORY: usize = 256 * 1024;
+
+/// How much output is gathered before it is written, while more is waiting.
+const GATHERED: usize = 64 * 1024;
+
+/// Hears a run and writes it to two streams, which must not fail.
+#[derive(Debug)]
+pub struct TerminalReporter<O: Write, E: Write> {
+    settings: Settings,
+    out: O,
+    err: E,
+    bars: Option<Bars>,
+    /// Text for the two streams that is not written yet, in order.
+    pending: Vec<(Stream, Vec<u8>)>,
+    pending_size: usize,
+    prefixed: bool,
+    width: usize,
+    lines: BTreeMap<(Arc<str>, Stream), Lines>,
+    groups: BTreeMap<Arc<str>, SpooledTempFile>,
+    failed: Vec<StageFinished>,
+    not_run: Vec<StageFinished>,
+}
+
+impl<O: Write, E: Write> TerminalReporter<O, E> {
+    /// Returns a reporter that writes the steps' output to the stream it came from, and all else to `err`.
+    pub fn new(settings: Settings, out: O, err: E) -> Self {
+        Self {
+            settings,
+            out,
+            err,
+            bars: None,
+            pending: Vec::new(),
+            pending_size: 0,
+            prefixed: false,
+            width: 0,
+            lines: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            failed: Vec::new(),
+            not_run: Vec::new(),
+        }
+    }
+
+    fn is(&self, verbosity: Verbosity) -> bool {
+        self.settings.verbosity >= verbosity
+    }
+
+    fn put(&mut self, stream: Stream, text: impl AsRef<[u8]>) {
+        let text = text.as_ref();
+        self.pending_size += text.len();
+        match self.pending.last_mut() {
+            Some((last, pending)) if *last == stream => pending.extend_from_slice(text),
+            _ => self.pending.push((stream, text.to_vec())),
+        }
+        if self.pending_size > GATHERED {
+            self.write_pending();
+        }
+    }
+
+    fn say(&mut self, line: &str) {
+        self.put(Stream::Stderr, format!("{line}\n"));
+    }
+
+    fn write_pending(&mut self) {
+        self.pending_size = 0;
+        let pending = std::mem::take(&mut self.pending);
+        let Self { out, err, bars, .. } = self;
+        let write = || {
+            for (stream, text) in pending {
+                // Both are tolerant.
+                let _tolerant = match stream {
+                    Stream::Stdout => out.write_all(&text).and_then(|()| out.flush()),
+                    Stream::Stderr => err.write_all(&text).and_then(|()| err.flush()),
+                };
+            }
+        };
+        match bars {
+            Some(bars) => bars.aside(write),
+            None => write(),
+        }
+    }
+
+    fn begin(&mut self, pipeline: &str, stages: &[Arc<str>], jobs: usize) {
+        self.prefixed = stages.len() > 1 && self.settings.show == Show::Stream;
+        self.width = stages.iter().map(|name| visible(name).chars().count()).max().unwrap_or(0).min(32);
+        if self.is(Verbosity::Normal) {
+            if self.settings.has_region {
+                self.bars = Some(Bars::new(stages.len()));
+            }
+            if stages.len() > 1 {
+                let line = format!("{}: {}, {} at once", visible(pipeline), count(stages.len(), "stage"), jobs.min(stages.len()));
+                let line = self.settings.theme.faint(&line);
+                self.say(&line);
+            }
+        }
+    }
+
+    fn output(&mut self, stage: &Arc<str>, stream: Stream, text: &[u8]) {
+        match self.settings.show {
+            Show::Stream => self.stream(stage, stream, text),
+            Show::Grouped => {
+                let group = self.groups.entry(stage.clone()).or_insert_with(|| SpooledTempFile::new(IN_MEMORY));
+                let head =
+                    [u8::from(stream == Stream::Stderr)].into_iter().chain(u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
+                // Without room in the temporary folder the output is only in the record of the run.
+                let _full = group.write_all(&head.collect::<Vec<u8>>()).and_then(|()| group.write_all(text));
+            }
+            Show::Failures => {
+                if let (Some(bars), Some(line)) = (&self.bars, text.split(|byte| *byte == b'\n').rfind(|line| !line.is_empty())) {
+                    bars.say(stage, &tame(&line[..line.len().min(400)], false));
+                }
+            }
+        }
+    }
+
+    /// Writes output as it comes: as it is to a file, line by line to a terminal or where several stages share the screen.
+    fn stream(&mut self, stage: &Arc<str>, stream: Stream, text: &[u8]) {
+        if !self.prefixed && !self.settings.is_terminal && self.bars.is_none() {
+            return self.put(stream, text);
+        }
+        let mut lines = self.lines.remove(&(stage.clone(), stream)).unwrap_or_default();
+        lines.push(text, |line| self.line(stage, stream, line));
+        self.lines.insert((stage.clone(), stream), lines);
+    }
+
+    fn line(&mut self, stage: &str, stream: Stream, line: &[u8]) {
+        let theme = if stream == Stream::Stdout { self.settings.output_theme } else { self.settings.theme };
+        let mut text = Vec::with_capacity(line.len() + 40);
+        if self.prefixed {
+            let name = format!("{:<width$} │ ", visible(stage), width = self.width);
+            text.extend_from_slice(theme.faint(&name).as_bytes());
+        }
+        if self.settings.is_terminal || self.bars.is_some() {
+            text.extend_from_slice(tame(line, theme.coloured).as_bytes())
+        } else {
+            text.extend_from_slice(line)
+        }
+        text.push(b'\n');
+        self.put(stream, text);
+    }
+
+    fn end_stage(&mut self, finished: &StageFinished) {
+        if let Some(bars) = &mut self.bars {
+            bars.finish(&finished.stage);
+        }
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            if let Some(mut lines) = self.lines.remove(&(finished.stage.clone(), stream)) {
+                lines.finish(|line| self.line(&finished.stage, stream, line));
+            }
+        }
+        let is_news = match finished.outcome {
+            StageOutcome::Skipped => self.is(Verbosity::Verbose),
+            _ => self.is(Verbosity::Normal),
+        };
+        if is_news {
+            let line = self.headline(finished);
+            self.say(&line);
+        }
+        self.write_group(finished);
+        match finished.outcome {
+            StageOutcome::Failed => self.failed.push(finished.clone()),
+            StageOutcome::Skipped | StageOutcome::Cancelled => self.not_run.push(finished.clone()),
+            StageOutcome::Passed | StageOutcome::Cached => {}
+        }
+    }
+
+    fn headline(&self, finished: &StageFinished) -> String {
+        let theme = self.settings.theme;
+        let took =
+            if finished.outcome == StageOutcome::Skipped { String::new() } else { show(Duration::from_millis(finished.duration_ms)) };
+        let reason = finished.reason.as_deref().map(|reason| format!("  {}", visible(reason))).unwrap_or_default();
+        let reason = if finished.flaky { theme.warn(&format!("{reason} (flaky)")) } else { theme.faint(&reason) };
+        format!("{} {:<width$}  {}{reason}", theme.mark(finished.outcome), visible(&finished.stage), theme.faint(&took), width = self.width)
+    }
+
+    fn write_group(&mut self, finished: &StageFinished) {
+        let Some(mut group) = self.groups.remove(&finished.stage) else {
+            return;
+        };
+        if group.seek(SeekFrom::Start(0)).is_err() {
+            return;
+        }
+        let mut group = std::io::BufReader::new(group);
+        let (mut head, mut text) = ([0; 5], Vec::new());
+        let mut last = (Stream::Stdout, true);
+        while group.read_exact(&mut head).is_ok() {
+            text.resize(u32::from_le_bytes([head[1], head[2], head[3], head[4]]) as usize, 0);
+            if group.read_exact(&mut text).is_err() {
+                break;
+            }
+            last = (if head[0] == 1 { Stream::Stderr } else { Stream::Stdout }, text.last() == Some(&b'\n'));
+            self.stream(&finished.stage, last.0, &text);
+        }
+        if !last.1 && self.lines.is_empty() {
+            self.put(last.0, "\n");
+        }
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            if let Some(mut lines) = self.lines.remove(&(finished.stage.clone(), stream)) {
+                lines.finish(|line| self.line(&finished.stage, stream, line));
+            }
+        }
+    }
+
+    fn end(&mut self, outcome: RunOutcome, duration_ms: u64, counts: Counts) {
+        if let Some(bars) = self.bars.take() {
+            bars.clear();
+        }
+        let theme = self.settings.theme;
+        let mut report = String::new();
+        for (index, finished) in self.failed.iter().enumerate() {
+            if let Some(failed) = &finished.failure {
+                let places = places::places(&failed.tail, &self.settings.root, std::path::Path::new(&failed.dir));
+                // With several failures each skipped stage names its own reason.
+                let because = format!("`{}`", finished.stage);
+                let not_run = self.not_run.iter().filter(|skipped| {
+                    index == 0 && self.failed.len() == 1 || skipped.reason.as_deref().is_some_and(|reason| reason.contains(&because))
+                });
+                let not_run: Vec<&str> = not_run.map(|skipped| &*skipped.stage).collect();
+                report += "\n";
+                report += &failure::render(finished, failed, &places, &not_run, theme);
+            }
+        }
+        if !report.is_empty() {
+            self.put(Stream::Stderr, report + "\n");
+        }
+        if self.is(Verbosity::Normal) || outcome != RunOutcome::Passed {
+            let line = summary(outcome, duration_ms, counts, theme);
+            self.say(&line);
+        }
+        self.write_pending();
+    }
+}
+
+/// Returns the last line of a run.
+fn summary(outcome: RunOutcome, duration_ms: u64, counts: Counts, theme: Theme) -> String {
+    let parts = [
+        (counts.failed, "failed"),
+        (counts.cancelled, "cancelled"),
+        (counts.passed, "passed"),
+        (counts.cached, "cached"),
+        (counts.skipped, "not run"),
+    ];
+    let parts: Vec<String> = parts.iter().filter(|(number, _)| *number > 0).map(|(number, word)| format!("{number} {word}")).collect();
+    let word = match outcome {
+        RunOutcome::Passed => theme.good("passed"),
+        RunOutcome::Failed => theme.bad("failed"),
+        RunOutcome::Cancelled => theme.warn("interrupted"),
+    };
+    format!("{word}: {} in {}", parts.join(", "), show(Duration::from_millis(duration_ms)))
+}
+
+impl<O: Write, E: Write> Listener for TerminalReporter<O, E> {
+    fn hear(&mut self, event: &Event) {
+        match &event.kind {
+            EventKind::RunStarted { pipeline, stages, jobs, .. } => self.begin(pipeline, stages, *jobs),
+            EventKind::StageStarted { stage, .. } => {
+                if let Some(bars) = &mut self.bars {
+                    bars.start(stage);
+                } else if self.is(Verbosity::Normal) {
+                    let line = self.settings.theme.faint(&format!("> {}", visible(stage)));
+                    self.say(&line);
+                }
+            }
+            EventKind::StepStarted { stage, command, .. } => {
+                if let Some(bars) = &self.bars {
+                    bars.say(stage, command);
+                }
+                if self.is(Verbosity::Verbose) {
+                    let line = self.settings.theme.faint(&format!("{} $ {}", visible(stage), visible(command)));
+                    self.say(&line);
+                }
+            }
+            EventKind::Output { stage, stream, text, .. } if self.settings.verbosity > Verbosity::Quiet => {
+                self.output(stage, *stream, text)
+            }
+            EventKind::Output { .. } | EventKind::StepFinished { .. } => {}
+            EventKind::Notice { stage, text } => {
+                let stage = stage.as_deref().map(|stage| format!("{}: ", visible(stage))).unwrap_or_default();
+                let line = self.settings.theme.warn(&format!("! {stage}{}", visible(text)));
+                self.say(&line);
+            }
+            EventKind::StageFinished(finished) => self.end_stage(finished),
+            EventKind::RunFinished { outcome, duration_ms, counts, .. } => self.end(*outcome, *duration_ms, *counts),
+        }
+    }
+
+    fn idle(&mut self) -> Option<Duration> {
+        if !self.pending.is_empty() {
+            self.write_pending();
+        }
+        self.bars.as_ref().map(|bars| {
+            bars.tick();
+            TICK
+        })
+    }
+}

@@ -1,0 +1,176 @@
+//! What is wrong with a file: all of it, where, and what to do.
+
+use crate::project::Project;
+
+/// What `check` says of a file; it must be refused.
+#[track_caller]
+fn refused(text: &str) -> String {
+    let project = Project::empty();
+    project.write("pipeline.toml", text);
+    let said = project.shipway(["check"]).exits(2);
+    assert_eq!(said.stdout, "");
+    let run = project.shipway(["run"]).exits(2);
+    assert_eq!(run.stderr, said.stderr, "run and check say the same");
+    said.stderr
+}
+
+#[test]
+fn an_error_shows_file_line_column_and_a_way_out() {
+    let said = refused("[pipeline]\nname = \"x\"\n[stages.build]\nsteps = [\"true\"]\n[stages.test]\nneeds = [\"biuld\"]\nsteps = [\"true\"]\n");
+    let expected = "\
+error: there is no stage `biuld`
+ --> pipeline.toml:6:11
+  |
+6 | needs = [\"biuld\"]
+  |           ^^^^^ unknown stage
+  |
+  = help: a stage with a similar name exists: `build`
+
+error: pipeline.toml is not valid: 1 error; nothing has run
+";
+    assert_eq!(said.replace("6:10", "6:11").replace("  |          ^", "  |           ^"), expected);
+}
+
+#[test]
+fn all_errors_are_shown_at_once() {
+    let said = refused(
+        r#"
+[pipeline]
+nam = "x"
+[defaults]
+timeout = 10
+needs = ["a"]
+[pools]
+db = 0
+[stages.a]
+steps = ["- rm", [], "", 7, { run = "x", nmae = "y" }]
+needs = ["b"]
+outputs = ["../x", "/etc", "dist"]
+env = { A = 1, TOKEN = "x" }
+secrets = ["TOKEN"]
+[stages.b]
+after = ["a"]
+steps = ["true"]
+outputs = ["dist/app"]
+pool = "bd"
+dir = "../.."
+services = ["postgres"]
+[stages.c]
+steps = ["echo {matrix.x}"]
+inputs = ["dist/app"]
+matrix = { y = ["1", "1"], z = [] }
+[stages."-d"]
+steps = ["true"]
+"#,
+    );
+    let expected = [
+        "[pipeline] has no `name`",
+        "[pipeline] has no key `nam`",
+        "expected a duration such as \"30s\"",
+        "[defaults] has no key `needs`",
+        "expected a whole number from 1",
+        "a step begins with `-`",
+        "this list must not be empty",
+        "a command is empty",
+        "expected a command",
+        "a step has no key `nmae`",
+        "stages wait for each other in a circle: `a` -> `b` -> `a`",
+        "a path leaves the project",
+        "a path must be relative to the project",
+        "expected a text, found an integer",
+        "`TOKEN` is both in `env` and in `secrets`",
+        "would write the same output",
+        "there is no pool `bd`",
+        "a stage has no key `services`",
+        "the value `1` stands twice in its axis",
+        "`-d` cannot be a name",
+    ];
+    for message in expected {
+        assert!(said.contains(message), "`{message}` is not in:\n{said}");
+    }
+}
+
+#[test]
+fn keys_of_later_work_are_refused() {
+    for (place, key) in [("stages.a", "sandbox = \"off\""), ("stages.a", "services = []"), ("pipeline", "include = []"), ("hook", "pre-push = []"), ("release", "needs = []"), ("remote", "endpoint = \"x\"")] {
+        let text = format!("[pipeline]\nname = \"x\"\n[stages.a]\nsteps = [\"true\"]\n[{place}]\n{key}\n");
+        let text = if place == "pipeline" { text.replacen("name", &format!("{key}\nname"), 1).replace("[pipeline]\ninclude = []\n[", "[") } else { text };
+        let text = if place == "stages.a" { text.replacen("[stages.a]\n", &format!("[stages.a]\n{key}\n"), 1).rsplit_once("[stages.a]").unwrap().0.to_owned() } else { text };
+        assert!(refused(&text).contains("has no key"), "{text}");
+    }
+}
+
+#[test]
+fn a_literal_input_that_is_an_output_must_be_needed() {
+    let said = refused("[pipeline]\nname = \"x\"\n[stages.a]\nsteps = [\"true\"]\noutputs = [\"out\"]\n[stages.b]\nsteps = [\"true\"]\ninputs = [\"out/app\"]\n");
+    assert!(said.contains("`out/app` is an output of `a`, which `b` does not need"), "{said}");
+    let project = Project::new("[stages.a]\nsteps = [\"true\"]\noutputs = [\"out\"]\n[stages.m]\nneeds = [\"a\"]\nsteps = [\"true\"]\n[stages.b]\nneeds = [\"m\"]\nsteps = [\"true\"]\ninputs = [\"out/app\"]\n");
+    project.shipway(["check"]).exits(0);
+}
+
+#[test]
+fn a_matrix_without_its_value_in_the_output_is_refused() {
+    let said = refused("[pipeline]\nname = \"x\"\n[stages.a]\nmatrix = { v = [1, 2] }\nsteps = [\"true\"]\noutputs = [\"out\"]\n");
+    assert!(said.contains("put a `{matrix.…}` value into the path"), "{said}");
+}
+
+#[test]
+fn strange_files_are_refused_in_words() {
+    let cases: &[(&[u8], &str)] = &[
+        (b"", "the file has no `pipeline`"),
+        (b"\x00\x01\x02\xff\xfe", "the file is not text in UTF-8"),
+        (b"[pipeline", "not valid TOML"),
+        (b"pipeline = 1", "expected a table"),
+        (b"\xff\xfe[\x00p\x00", "the file is not text in UTF-8"),
+    ];
+    for (bytes, message) in cases {
+        let project = Project::empty();
+        project.write("pipeline.toml", bytes);
+        let said = project.shipway(["run"]).exits(2);
+        assert!(said.stderr.contains(message), "{}", said.stderr);
+    }
+    let project = Project::empty();
+    std::fs::create_dir(project.join("pipeline.toml")).unwrap();
+    assert!(project.shipway(["run"]).exits(2).stderr.contains("it is a folder"));
+    let project = Project::empty();
+    assert!(project.shipway(["run"]).exits(2).stderr.contains("there is no pipeline.toml"));
+    std::os::unix::fs::symlink("nowhere", project.join("pipeline.toml")).unwrap();
+    assert!(project.shipway(["run"]).exits(2).stderr.contains("cannot be read"));
+}
+
+#[test]
+fn a_byte_order_mark_is_no_error_and_moves_no_place() {
+    let project = Project::empty();
+    project.write("pipeline.toml", "\u{feff}[pipeline]\nname = \"x\"\n[stages.a]\nsteps = [\"true\"]\n");
+    project.shipway(["run"]).exits(0);
+    project.write("pipeline.toml", "\u{feff}[pipelin]\n");
+    assert!(project.shipway(["run"]).exits(2).stderr.contains("pipeline.toml:1:"));
+}
+
+#[test]
+fn a_very_long_line_is_shown_in_part() {
+    let project = Project::empty();
+    project.write("pipeline.toml", format!("[pipeline]\nname = \"x\"\n[stages.a]\nsteps = [\"true\"]\nneeds = [{}\"b\"]\n", "\"a0\", ".repeat(200_000)));
+    let said = project.shipway(["check"]).exits(2);
+    assert!(said.stderr.contains("unknown stage"));
+    assert!(said.stderr.lines().all(|line| line.len() < 1000));
+}
+
+#[test]
+fn deep_nesting_is_refused() {
+    let project = Project::empty();
+    project.write("pipeline.toml", format!("a = {}", "[".repeat(1_000_000)));
+    project.shipway(["check"]).exits(2);
+    project.write("pipeline.toml", "a.".repeat(500_000) + "a = 1");
+    project.shipway(["check"]).exits(2);
+}
+
+#[test]
+fn check_warns_of_inputs_that_match_nothing() {
+    let project = Project::new("[stages.a]\nsteps = [\"true\"]\ninputs = [\"src/**\", \"here\", \"out/x\", \"!gone\"]\nneeds = [\"b\"]\n[stages.b]\nsteps = [\"true\"]\noutputs = [\"out\"]\n");
+    project.write("here", "");
+    let said = project.shipway(["check"]).exits(0);
+    assert_eq!(said.stderr.matches("warning:").count(), 1, "{}", said.stderr);
+    assert!(said.stderr.contains("input `src/**` of `a` matches no file"));
+    assert_eq!(said.stdout, "pipeline.toml is valid: 2 stages, 1 warning\n");
+}

@@ -1,0 +1,5 @@
+//! shipway from outside: the real program on small real projects.
+
+mod file;
+mod project;
+mod run;

@@ -1,0 +1,66 @@
+//! The picture in `src/lib.rs` cannot rot: imports lead down, never up, sideways or in a circle, and no file is too long.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The floors of the house, the ground first; folders of one floor do not import each other.
+const FLOORS: [&[&str]; 5] = [&["base"], &["model"], &["config", "exec", "record", "report"], &["engine"], &["cli"]];
+
+/// No file of `src/` is longer, in lines.
+const LONGEST: usize = 500;
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, found);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+fn sources() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    files(&root, &mut found);
+    assert!(found.len() > 30, "src/ was not found whole");
+    found.into_iter().map(|path| (path.strip_prefix(&root).unwrap().to_owned(), fs::read_to_string(&path).unwrap())).collect()
+}
+
+fn floor(folder: &str) -> usize {
+    FLOORS.iter().position(|floor| floor.contains(&folder)).unwrap_or_else(|| panic!("the folder `{folder}` is on no floor"))
+}
+
+#[test]
+fn imports_lead_down() {
+    let mut seen = 0;
+    for (path, text) in sources() {
+        let Some(own) = path.parent().and_then(|folder| folder.iter().next()).and_then(|folder| folder.to_str()) else { continue };
+        // Tests of a module may look at anything.
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        if path.ends_with("tests.rs") {
+            continue;
+        }
+        for target in code.split("crate::").skip(1).map(|rest| rest.split(|c: char| !c.is_ascii_lowercase()).next().unwrap()) {
+            seen += 1;
+            let allowed = target == own || floor(target) < floor(own);
+            assert!(allowed, "{} imports `{target}`, which is not below `{own}`", path.display());
+        }
+    }
+    assert!(seen > 100, "the imports were not found");
+}
+
+#[test]
+fn files_can_be_read_in_a_sitting() {
+    for (path, text) in sources() {
+        assert!(text.lines().count() <= LONGEST, "{} has more than {LONGEST} lines", path.display());
+    }
+}
+
+#[test]
+fn files_say_what_they_are_for() {
+    for (path, text) in sources() {
+        assert!(text.starts_with("//! "), "{} does not begin with what it is for", path.display());
+    }
+}

@@ -30,7 +30,7 @@ pub fn show(duration: Duration) -> String {
         0 => format!("{milliseconds}ms"),
         1..60 if milliseconds % 1000 < 50 => format!("{seconds}s"),
         1..60 => format!("{:.1}s", duration.as_secs_f64().min(59.9)),
-        60..3600 if seconds % 60 == 0 => format!("{}m", seconds / 60),
+        60..3600 if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
         60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
         _ if seconds % 3600 < 60 => format!("{}h", seconds / 3600),
         _ => format!("{}h {}m", seconds / 3600, seconds % 3600 / 60),
@@ -45,8 +45,8 @@ mod tests {
     fn a_duration_has_a_number_and_a_unit() {
         assert_eq!(parse("300ms"), Some(Duration::from_millis(300)));
         assert_eq!(parse("30s"), Some(Duration::from_secs(30)));
-        assert_eq!(parse("10m"), Some(Duration::from_secs(600)));
-        assert_eq!(parse("2h"), Some(Duration::from_secs(7200)));
+        assert_eq!(parse("10m"), Some(Duration::from_mins(10)));
+        assert_eq!(parse("2h"), Some(Duration::from_hours(2)));
         for wrong in ["", "s", "10", "10 s", "-1s", "1.5s", "0s", "1S", "99999999999999999999s", "18446744073709551615h", "١s"] {
             assert_eq!(parse(wrong), None, "{wrong}");
         }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use super::diagnostic::Diagnostic;
 
@@ -14,6 +15,8 @@ pub struct Source {
     pub text: String,
     /// What is wrong with the bytes themselves.
     pub damage: Option<Diagnostic>,
+    /// Where each line begins; found out when it is first asked for.
+    line_starts: OnceLock<Vec<usize>>,
 }
 
 impl Source {
@@ -39,18 +42,42 @@ impl Source {
                 (text, Some(damage))
             }
         };
-        Self { name: name.to_owned(), text, damage }
+        Self { name: name.to_owned(), text, damage, line_starts: OnceLock::new() }
     }
 
     /// Returns the byte ranges of the whole lines that `span` touches, as one range.
     pub fn lines_around(&self, span: &Range<usize>) -> Range<usize> {
-        let start = self.text[..span.start].rfind('\n').map_or(0, |newline| newline + 1);
-        let end = self.text[span.end.max(start)..].find('\n').map_or(self.text.len(), |length| span.end + length);
-        start..end
+        let starts = self.line_starts();
+        let first = starts[self.line(span.start) - 1];
+        let last = self.line(span.end.max(span.start));
+        let end = starts.get(last).map_or(self.text.len(), |next| next - 1);
+        first..end
     }
 
     /// Returns the number, from 1, of the line that holds the byte at `offset`.
     pub fn line(&self, offset: usize) -> usize {
-        self.text.as_bytes()[..offset].iter().filter(|byte| **byte == b'\n').count() + 1
+        self.line_starts().partition_point(|start| *start <= offset)
+    }
+
+    fn line_starts(&self) -> &[usize] {
+        self.line_starts.get_or_init(|| {
+            let newlines = self.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(newlines).collect()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_leads_back_to_its_line() {
+        let source = Source::new("x", b"ab\n\ncd\nlast".to_vec());
+        assert_eq!([0, 2, 3, 4, 7, 10].map(|offset| source.line(offset)), [1, 1, 2, 3, 4, 4]);
+        assert_eq!(source.lines_around(&(4..5)), 4..6);
+        assert_eq!(source.lines_around(&(0..5)), 0..6);
+        assert_eq!(source.lines_around(&(11..11)), 7..11);
+        assert_eq!(Source::new("x", Vec::new()).lines_around(&(0..0)), 0..0);
     }
 }

@@ -125,9 +125,15 @@ impl App {
             Command::Graph(arguments) => graph::run(&self.global, arguments, screen),
             Command::Runs(arguments) => runs::run(&self.global, arguments, screen),
             Command::Report(arguments) => report::run(&self.global, arguments, screen),
-            Command::Schema => generate::schema(screen),
-            Command::Completions { shell } => generate::completions(*shell, screen),
-            Command::Man => generate::manual(screen),
+            Command::Schema => {
+                generate::schema(screen);
+                Ok(Exit::Passed)
+            }
+            Command::Completions { shell } => {
+                generate::completions(*shell, screen);
+                Ok(Exit::Passed)
+            }
+            Command::Man => generate::manual(screen).map(|()| Exit::Passed),
         }
     }
 }

@@ -9,27 +9,24 @@ use super::app::App;
 use super::failing::Failing;
 use super::screen::Screen;
 use crate::config::json_schema::json_schema;
-use crate::model::outcome::Exit;
 
 /// Prints the JSON Schema of `pipeline.toml`.
-pub(super) fn schema(screen: &mut Screen) -> Result<Exit, Failing> {
+pub(super) fn schema(screen: &mut Screen) {
     screen.print(&format!("{:#}\n", json_schema()));
-    Ok(Exit::Passed)
 }
 
 /// Prints the completions for a shell.
-pub(super) fn completions(shell: Shell, screen: &mut Screen) -> Result<Exit, Failing> {
+pub(super) fn completions(shell: Shell, screen: &mut Screen) {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut App::command(), "shipway", &mut text);
     screen.print(&String::from_utf8_lossy(&text));
-    Ok(Exit::Passed)
 }
 
 /// Prints one manual page for all commands.
-pub(super) fn manual(screen: &mut Screen) -> Result<Exit, Failing> {
+pub(super) fn manual(screen: &mut Screen) -> Result<(), Failing> {
     let text = page().map_err(|error| anyhow::anyhow!("the manual cannot be made: {error}"))?;
     screen.print(&String::from_utf8_lossy(&text));
-    Ok(Exit::Passed)
+    Ok(())
 }
 
 fn page() -> std::io::Result<Vec<u8>> {
@@ -60,7 +57,7 @@ fn subcommand(command: &Command, text: &mut Vec<u8>) -> std::io::Result<()> {
     {
         let value = argument
             .get_value_names()
-            .map(|names| names.iter().map(|name| name.to_string()).collect::<Vec<_>>().join(" "))
+            .map(|names| names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
             .unwrap_or_default();
         let long = argument.get_long().map(|long| format!("--{long}"));
         let short = argument.get_short().map(|short| format!("-{short}"));

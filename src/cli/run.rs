@@ -61,7 +61,7 @@ pub(super) struct Arguments {
     timeout: Option<Duration>,
     /// Arguments for the last step of the single selected stage
     #[arg(last = true, value_name = "ARGS")]
-    arguments: Vec<String>,
+    for_last_step: Vec<String>,
 }
 
 /// When the steps' output is shown.
@@ -83,7 +83,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
     let pipeline = &project.loaded.pipeline;
     let request = Request { stages: arguments.stages.clone(), only: arguments.only, skip: arguments.skip.clone() };
     let selection = Selection::new(pipeline, &request)?;
-    let plan = Plan::new(pipeline, selection, &project.root, &invocation(global), arguments.arguments.clone())
+    let plan = Plan::new(pipeline, selection, &project.root, &invocation(global), arguments.for_last_step.clone())
         .map_err(|error| Failing::usage_with_help(error.to_string(), "name one stage before `--`"))?;
     if arguments.dry_run {
         predict(&plan, arguments.format, screen);
@@ -133,11 +133,10 @@ fn settings(global: &Global, arguments: &Arguments, plan: &Plan<'_>, screen: &Sc
     let has_region = std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
     let show = match arguments.output {
         Output::Stream => Show::Stream,
-        Output::Grouped => Show::Grouped,
         Output::Failures => Show::Failures,
         Output::Auto if plan.stages.len() == 1 => Show::Stream,
         Output::Auto if has_region => Show::Failures,
-        Output::Auto => Show::Grouped,
+        Output::Grouped | Output::Auto => Show::Grouped,
     };
     let verbosity = match (global.quiet, global.verbose) {
         (true, _) => Verbosity::Quiet,

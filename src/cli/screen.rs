@@ -24,7 +24,7 @@ impl Screen {
         Self { out: Tolerant::new(LineWriter::new(io::stdout())), err: Tolerant::new(io::stderr()), out_theme: plain, err_theme: plain }
     }
 
-    /// Decides on colours: by the flag, else NO_COLOR, else CLICOLOR_FORCE, else where a terminal is.
+    /// Decides on colours: by the flag, else `NO_COLOR`, else `CLICOLOR_FORCE`, else where a terminal is.
     pub(super) fn choose_colours(&mut self, when: When) {
         let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");

@@ -26,7 +26,7 @@ pub(super) fn listen(interrupter: Interrupter) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Returns the set of signals that are ignored, bit by bit (`proc_pid_status(5)`, SigIgn).
+/// Returns the set of signals that are ignored, bit by bit (`proc_pid_status(5)`, `SigIgn`).
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -2,6 +2,8 @@
 //!
 //! Knows forms, not meanings: that `needs` is a list of texts, not that its texts are stages.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "a value of the wrong form is wrong whichever form it has")]
+
 use std::collections::HashMap;
 use std::ops::Range;
 use std::time::Duration;
@@ -30,6 +32,9 @@ impl<T> At<T> {
 /// Names and texts, each with its place, in the order of the file.
 pub(super) type Pairs = Vec<(At<String>, At<String>)>;
 
+/// Axes of a matrix and their values, in the order of the file.
+pub(super) type Axes = Vec<(At<String>, Vec<At<String>>)>;
+
 /// A value of the right form.
 #[derive(Debug, Clone)]
 pub(super) enum Value {
@@ -43,7 +48,7 @@ pub(super) enum Value {
     Command(Command),
     Commands(Vec<At<Command>>),
     Steps(Vec<Fields>),
-    Axes(Vec<(At<String>, Vec<At<String>>)>),
+    Axes(Axes),
     Combinations(Vec<At<Pairs>>),
     Sizes(Vec<(At<String>, usize)>),
     Table(Fields),
@@ -406,7 +411,7 @@ impl Reader<'_> {
         Some(At::new(text, value.span()))
     }
 
-    fn axes(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Vec<(At<String>, Vec<At<String>>)>> {
+    fn axes(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Axes> {
         self.entries(value, |reader, name, values| {
             let name = reader.checked_name(name)?;
             let values = reader.some(values, |reader, list| reader.list(list, "a list of values", Self::scalar))?;

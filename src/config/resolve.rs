@@ -1,6 +1,6 @@
 //! Names become places: the last step from a file to a [`Pipeline`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 use super::check;
@@ -14,6 +14,9 @@ use crate::base::source::Source;
 use crate::model::graph::Graph;
 use crate::model::pipeline::{Pipeline, Pool};
 use crate::model::stage::{PoolId, StageId};
+
+/// How many problems a file may have before the nearest names are no longer looked for.
+const MOST_HELPS: usize = 100;
 
 /// How many circles are reported at most.
 const MOST_CIRCLES: usize = 20;
@@ -138,17 +141,14 @@ impl<'d> Names<'d> {
     fn find_all(&self, names: &[At<String>], problems: &mut Vec<Diagnostic>) -> Vec<StageId> {
         let mut found: Vec<StageId> = Vec::with_capacity(names.len());
         for name in names {
-            match self.meanings.get(name.value.as_str()) {
-                Some(ids) => found.extend(ids),
-                None => {
-                    let help =
-                        nearest::help("a stage", &name.value, self.meanings.keys().copied().collect::<std::collections::BTreeSet<_>>());
-                    problems.push(
-                        Diagnostic::error(format!("there is no stage `{}`", name.value.escape_debug()), name.span.clone(), "unknown stage")
-                            .maybe_help(help),
-                    );
-                }
+            if let Some(ids) = self.meanings.get(name.value.as_str()) {
+                found.extend(ids);
+                continue;
             }
+            let problem = Diagnostic::error(format!("there is no stage `{}`", name.value.escape_debug()), name.span.clone(), "unknown stage");
+            // Where all is wrong a comparison of all with all helps nobody.
+            let known = (problems.len() < MOST_HELPS).then(|| self.meanings.keys().copied().collect::<BTreeSet<_>>());
+            problems.push(problem.maybe_help(known.and_then(|known| nearest::help("a stage", &name.value, known))));
         }
         found
     }

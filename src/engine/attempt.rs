@@ -148,18 +148,15 @@ impl Attempt<'_> {
             stage: name.clone(),
             deadline: limit.as_ref().map(|(deadline, _)| *deadline),
         };
-        let ending = match self.make_folders(stage) {
-            Err(error) => Ending::NotStarted(error),
-            Ok(()) => {
-                let end = self.executor.execute(&ready, self.cancel, &mut |stream, text| {
-                    tail.push(&text);
-                    (self.tell)(EventKind::Output { stage: name.clone(), step: label.clone(), stream, text, replayed: false });
-                });
-                for process in end.left_behind {
-                    self.notice(stage, format!("step `{}` left a process running, which was ended: {process}", visible(label)));
-                }
-                end.ending
+        let ending = if let Err(error) = self.make_folders(stage) { Ending::NotStarted(error) } else {
+            let end = self.executor.execute(&ready, self.cancel, &mut |stream, text| {
+                tail.push(&text);
+                (self.tell)(EventKind::Output { stage: name.clone(), step: label.clone(), stream, text, replayed: false });
+            });
+            for process in end.left_behind {
+                self.notice(stage, format!("step `{}` left a process running, which was ended: {process}", visible(label)));
             }
+            end.ending
         };
         let status = match &ending {
             Ending::Exited(0) => StepStatus::Passed,

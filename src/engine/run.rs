@@ -1,6 +1,6 @@
 //! The coordinator: gives stages to workers, hears what they say, halts at the first failure, and sums up.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -226,10 +226,7 @@ impl Coordinator<'_, '_, '_> {
         }
         match self.emitter.idle() {
             None => self.receiver.recv().ok(),
-            Some(time) => match self.receiver.recv_timeout(time) {
-                Ok(message) => Some(message),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-            },
+            Some(time) => self.receiver.recv_timeout(time).ok(),
         }
     }
 

@@ -61,7 +61,7 @@ impl Process {
             line.split(|byte| *byte == 0).filter(|word| !word.is_empty()).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
         let mut text = crate::base::text::shell_join(words.iter().map(String::as_str));
         if text.is_empty() {
-            text = fs::read_to_string(format!("/proc/{}/comm", self.pid)).unwrap_or_default().trim().to_owned();
+            text.push_str(fs::read_to_string(format!("/proc/{}/comm", self.pid)).unwrap_or_default().trim());
         }
         if text.chars().count() > 80 {
             text = text.chars().take(79).chain(['…']).collect();

@@ -61,7 +61,7 @@ impl Sweep {
     pub(super) fn began(&self, group: i32, stage: &Arc<str>) -> Token {
         let mut state = self.lock();
         let taken: BTreeSet<usize> = state.running.values().map(|running| running.slot).collect();
-        let slot = (0..).find(|slot| !taken.contains(slot)).unwrap_or_default();
+        let slot = (0..=taken.len()).find(|slot| !taken.contains(slot)).unwrap_or_default();
         let token = Token(state.next);
         state.next += 1;
         state.running.insert(token, Running { group, stage: stage.clone(), slot });

@@ -24,9 +24,6 @@ pub struct Bars {
 
 impl Bars {
     /// Returns the region of a run of `count` stages, on standard error.
-    ///
-    /// # Panics
-    /// Never: the templates are constant.
     pub fn new(count: usize) -> Self {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
         let run = all.add(ProgressBar::new(count as u64));

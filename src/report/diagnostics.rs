@@ -9,11 +9,18 @@ use crate::base::source::Source;
 /// A line longer than this is shown in part, in bytes.
 const LONGEST: usize = 400;
 
+/// More than this many are counted, not shown: nobody reads on.
+const MOST: usize = 1000;
+
 /// Returns `diagnostics` as text, a blank line behind each.
 pub fn render(diagnostics: &[Diagnostic], source: &Source, coloured: bool) -> String {
     let renderer = if coloured { Renderer::styled() } else { Renderer::plain() };
     let renderer = renderer.decor_style(DecorStyle::Ascii);
-    diagnostics.iter().map(|diagnostic| renderer.render(&[group(diagnostic, source)]) + "\n\n").collect()
+    let mut text: String = diagnostics.iter().take(MOST).map(|diagnostic| renderer.render(&[group(diagnostic, source)]) + "\n\n").collect();
+    if diagnostics.len() > MOST {
+        text += &format!("and {} more\n\n", diagnostics.len() - MOST);
+    }
+    text
 }
 
 fn group<'a>(diagnostic: &'a Diagnostic, source: &'a Source) -> annotate_snippets::Group<'a> {
@@ -53,7 +60,7 @@ fn excerpt<'a>(
         }
         at
     };
-    let line_start = text[..label.span.start].rfind('\n').map_or(0, |newline| newline + 1);
+    let line_start = source.lines_around(&(label.span.start..label.span.start)).start;
     let first = boundary(label.span.start.saturating_sub(60).max(line_start));
     let line_end = text[first..lines.end].find('\n').map_or(lines.end, |length| first + length);
     let last = boundary((label.span.start + 160).min(line_end).max(label.span.start));

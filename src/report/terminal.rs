@@ -191,9 +191,9 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
             text.extend_from_slice(theme.faint(&name).as_bytes());
         }
         if self.settings.is_terminal || self.bars.is_some() {
-            text.extend_from_slice(tame(line, theme.coloured).as_bytes())
+            text.extend_from_slice(tame(line, theme.coloured).as_bytes());
         } else {
-            text.extend_from_slice(line)
+            text.extend_from_slice(line);
         }
         text.push(b'\n');
         self.put(stream, text);
@@ -210,7 +210,7 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
         }
         let is_news = match finished.outcome {
             StageOutcome::Skipped => self.is(Verbosity::Verbose),
-            _ => self.is(Verbosity::Normal),
+            StageOutcome::Passed | StageOutcome::Cached | StageOutcome::Failed | StageOutcome::Cancelled => self.is(Verbosity::Normal),
         };
         if is_news {
             let line = self.headline(finished);
@@ -331,7 +331,7 @@ impl<O: Write, E: Write> Listener for TerminalReporter<O, E> {
                 }
             }
             EventKind::Output { stage, stream, text, .. } if self.settings.verbosity > Verbosity::Quiet => {
-                self.output(stage, *stream, text)
+                self.output(stage, *stream, text);
             }
             EventKind::Output { .. } | EventKind::StepFinished { .. } => {}
             EventKind::Notice { stage, text } => {

@@ -19,16 +19,16 @@ fn an_error_shows_file_line_column_and_a_way_out() {
     let said = refused("[pipeline]\nname = \"x\"\n[stages.build]\nsteps = [\"true\"]\n[stages.test]\nneeds = [\"biuld\"]\nsteps = [\"true\"]\n");
     let expected = "\
 error: there is no stage `biuld`
- --> pipeline.toml:6:11
+ --> pipeline.toml:6:10
   |
 6 | needs = [\"biuld\"]
-  |           ^^^^^ unknown stage
+  |          ^^^^^^^ unknown stage
   |
   = help: a stage with a similar name exists: `build`
 
 error: pipeline.toml is not valid: 1 error; nothing has run
 ";
-    assert_eq!(said.replace("6:10", "6:11").replace("  |          ^", "  |           ^"), expected);
+    assert_eq!(said, expected);
 }
 
 #[test]
@@ -92,12 +92,13 @@ steps = ["true"]
 
 #[test]
 fn keys_of_later_work_are_refused() {
-    for (place, key) in [("stages.a", "sandbox = \"off\""), ("stages.a", "services = []"), ("pipeline", "include = []"), ("hook", "pre-push = []"), ("release", "needs = []"), ("remote", "endpoint = \"x\"")] {
-        let text = format!("[pipeline]\nname = \"x\"\n[stages.a]\nsteps = [\"true\"]\n[{place}]\n{key}\n");
-        let text = if place == "pipeline" { text.replacen("name", &format!("{key}\nname"), 1).replace("[pipeline]\ninclude = []\n[", "[") } else { text };
-        let text = if place == "stages.a" { text.replacen("[stages.a]\n", &format!("[stages.a]\n{key}\n"), 1).rsplit_once("[stages.a]").unwrap().0.to_owned() } else { text };
-        assert!(refused(&text).contains("has no key"), "{text}");
+    for line in ["sandbox = \"off\"", "services = [\"x\"]", "run-on = \"local\"", "[stages.a.reports]"] {
+        assert!(refused(&format!("[pipeline]\nname = \"x\"\n[stages.a]\nsteps = [\"true\"]\n{line}\n")).contains("a stage has no key"), "{line}");
     }
+    for table in ["hook", "release", "environments.x", "targets.x", "delivery", "remote", "services.x"] {
+        assert!(refused(&format!("[pipeline]\nname = \"x\"\n[{table}]\n")).contains("the file has no key"), "{table}");
+    }
+    assert!(refused("[pipeline]\nname = \"x\"\ninclude = [\"x\"]\n").contains("[pipeline] has no key `include`"));
 }
 
 #[test]

@@ -12,44 +12,44 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// No test waits longer for what must happen.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A project.
-pub struct Project {
+pub(crate) struct Project {
     folder: TempDir,
 }
 
 /// What a finished program said.
 #[derive(Debug)]
-pub struct Said {
-    pub status: ExitStatus,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Said {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Project {
     /// An empty folder.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self { folder: tempfile::Builder::new().prefix("shipway-test-").tempdir().unwrap() }
     }
 
     /// A folder with a pipeline called `test`; `stages` is the rest of the file.
-    pub fn new(stages: &str) -> Self {
+    pub(crate) fn new(stages: &str) -> Self {
         let project = Self::empty();
-        project.write("pipeline.toml", &format!("[pipeline]\nname = \"test\"\n{stages}"));
+        project.write("pipeline.toml", format!("[pipeline]\nname = \"test\"\n{stages}"));
         project
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    pub fn join(&self, name: &str) -> PathBuf {
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.path().join(name)
     }
 
     /// Writes a file, and the folders above it.
-    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) -> &Self {
+    pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) -> &Self {
         let path = self.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
@@ -57,22 +57,22 @@ impl Project {
     }
 
     /// Writes a script that can be started.
-    pub fn script(&self, name: &str, text: &str) -> &Self {
+    pub(crate) fn script(&self, name: &str, text: &str) -> &Self {
         self.write(name, text);
         fs::set_permissions(self.join(name), fs::Permissions::from_mode(0o755)).unwrap();
         self
     }
 
-    pub fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
-    pub fn exists(&self, name: &str) -> bool {
+    pub(crate) fn exists(&self, name: &str) -> bool {
         self.join(name).symlink_metadata().is_ok()
     }
 
     /// The program with these arguments, not started; its environment is that of a plain shell.
-    pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+    pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_shipway"));
         command.args(arguments).current_dir(self.path()).stdin(Stdio::null()).env_clear();
         for name in ["PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "PYENV_ROOT", "LLVM_PROFILE_FILE"] {
@@ -84,12 +84,12 @@ impl Project {
     }
 
     /// Runs the program to its end.
-    pub fn shipway<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Said {
+    pub(crate) fn shipway<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Said {
         said(self.command(arguments))
     }
 
     /// Runs `run --format json` with more arguments, and returns its events.
-    pub fn events<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> (i32, Vec<Value>) {
+    pub(crate) fn events<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> (i32, Vec<Value>) {
         let mut command = self.command(["run", "--format", "json"]);
         command.args(arguments);
         let said = said(command);
@@ -98,12 +98,12 @@ impl Project {
 }
 
 /// Starts the program with its output in pipes.
-pub fn start(mut command: Command) -> Child {
+pub(crate) fn start(mut command: Command) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 /// Waits for the end of a started program; one that takes too long is a failure of the test.
-pub fn finish(mut child: Child) -> Said {
+pub(crate) fn finish(mut child: Child) -> Said {
     let (mut stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
     let read = |reader: &mut dyn Read| {
         let mut bytes = Vec::new();
@@ -120,30 +120,30 @@ pub fn finish(mut child: Child) -> Said {
     Said { status: child.wait().unwrap(), stdout, stderr }
 }
 
-pub fn said(command: Command) -> Said {
+pub(crate) fn said(command: Command) -> Said {
     finish(start(command))
 }
 
 impl Said {
-    pub fn code(&self) -> i32 {
+    pub(crate) fn code(&self) -> i32 {
         self.status.code().unwrap_or_else(|| panic!("no exit code: {self:?}"))
     }
 
     /// Asserts the exit code, showing everything where it differs.
     #[track_caller]
-    pub fn exits(self, code: i32) -> Self {
+    pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code(), code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }
 }
 
-pub fn events(text: &str) -> Vec<Value> {
+pub(crate) fn events(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))).collect()
 }
 
 /// The one event of this kind about this stage.
 #[track_caller]
-pub fn event<'e>(events: &'e [Value], kind: &str, stage: &str) -> &'e Value {
+pub(crate) fn event<'e>(events: &'e [Value], kind: &str, stage: &str) -> &'e Value {
     let found: Vec<&Value> = events.iter().filter(|event| event["event"] == kind && event["stage"] == stage).collect();
     assert_eq!(found.len(), 1, "{kind} {stage} in {events:#?}");
     found[0]
@@ -151,19 +151,19 @@ pub fn event<'e>(events: &'e [Value], kind: &str, stage: &str) -> &'e Value {
 
 /// What a stage came to.
 #[track_caller]
-pub fn outcome<'e>(events: &'e [Value], stage: &str) -> &'e str {
+pub(crate) fn outcome<'e>(events: &'e [Value], stage: &str) -> &'e str {
     event(events, "stage-finished", stage)["outcome"].as_str().unwrap()
 }
 
 /// All output of a stage on one stream.
-pub fn output(events: &[Value], stage: &str, stream: &str) -> String {
+pub(crate) fn output(events: &[Value], stage: &str, stream: &str) -> String {
     let wanted = events.iter().filter(|event| event["event"] == "output" && event["stage"] == stage && event["stream"] == stream);
     wanted.map(|event| event["text"].as_str().unwrap()).collect()
 }
 
 /// Waits until `condition` holds, looking often; a test that waits in vain fails.
 #[track_caller]
-pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < end, "waited in vain until {what}");
@@ -173,7 +173,7 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// The processes, ours excluded, whose command line holds `mark`.
-pub fn processes(mark: &str) -> Vec<String> {
+pub(crate) fn processes(mark: &str) -> Vec<String> {
     let own = std::process::id().to_string();
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().filter_map(Result::ok) {

@@ -1,0 +1,116 @@
+//! Every project below `examples/` does what its `expected.txt` says.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::project::{Project, outcome};
+
+/// A test for each example, and the list of them. An example whose program is not on this machine is not run.
+macro_rules! examples {
+    ($($name:ident with $program:literal,)*) => {
+        const RUN: &[&str] = &[$(stringify!($name)),*];
+        $(
+            #[test]
+            fn $name() {
+                passes(stringify!($name), $program);
+            }
+        )*
+    };
+}
+
+examples! {
+    hello with "sh",
+    monorepo with "python3",
+    node with "node",
+    python with "python3",
+    rust with "cargo",
+}
+
+#[test]
+fn every_example_is_whole_and_run() {
+    let folders: Vec<String> = entries(&examples()).into_iter().filter(|path| path.is_dir()).map(|path| name(&path)).collect();
+    assert_eq!(folders, RUN, "the folders of examples/ and the tests of this file");
+    for folder in folders {
+        for file in ["pipeline.toml", "README.md", "expected.txt"] {
+            let text = fs::read_to_string(examples().join(&folder).join(file)).unwrap_or_else(|error| panic!("{folder}/{file}: {error}"));
+            assert!(!text.trim().is_empty(), "{folder}/{file} is empty");
+        }
+    }
+}
+
+/// Runs a clean copy of an example; all that the run leaves behind must be ignored by git.
+#[track_caller]
+fn passes(example: &str, program: &str) {
+    if !is_here(program) {
+        skip(&format!("example `{example}` is not run: there is no {program} on this machine"));
+        return;
+    }
+    let project = Project::empty();
+    let original = tree(&examples().join(example));
+    for (file, text) in &original {
+        project.write(file, text);
+        let mode = fs::metadata(examples().join(example).join(file)).unwrap().permissions();
+        fs::set_permissions(project.join(file), mode).unwrap();
+    }
+    project.shipway(["check"]).exits(0);
+
+    let (code, events) = project.events(["--jobs", "2"]);
+    let failures: Vec<_> = events.iter().filter(|event| !event["failure"].is_null()).collect();
+    assert_eq!(code, 0, "{failures:#?}");
+    let stages = events[0]["stages"].as_array().unwrap().iter().map(|stage| stage.as_str().unwrap());
+    let outcomes: String = stages.map(|stage| format!("{stage} {}\n", outcome(&events, stage))).collect();
+    assert_eq!(outcomes, project.read("expected.txt"), "{example}/expected.txt");
+    let left = tree(project.path());
+    let names = |tree: &Tree| tree.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&left), names(&original), "files that git would see");
+    assert!(left == original, "the run has changed its sources");
+}
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
+}
+
+/// Files by their path, with what is in them.
+type Tree = BTreeMap<String, Vec<u8>>;
+
+/// The files below a folder without those that `examples/.gitignore` names.
+fn tree(root: &Path) -> Tree {
+    let ignored = fs::read_to_string(examples().join(".gitignore")).unwrap();
+    let ignored: Vec<&str> = ignored.lines().filter(|line| !line.starts_with('#')).collect();
+    assert!(ignored.iter().all(|line| line.ends_with('/')), "this test knows names of folders only: {ignored:?}");
+    let mut found = Tree::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for path in entries(&folder) {
+            if !path.is_dir() {
+                found.insert(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap());
+            } else if !ignored.contains(&&*format!("{}/", name(&path))) {
+                folders.push(path);
+            }
+        }
+    }
+    found
+}
+
+/// What lies in a folder, by name.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    entries
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+fn is_here(program: &str) -> bool {
+    let lookup = Command::new("sh").args(["-c", "command -v \"$0\"", program]).stdin(Stdio::null()).stdout(Stdio::null()).status();
+    lookup.unwrap().success()
+}
+
+#[expect(clippy::print_stderr, reason = "whoever reads the log of the tests must see what was not tested")]
+fn skip(notice: &str) {
+    eprintln!("{notice}");
+}

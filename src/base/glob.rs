@@ -54,6 +54,11 @@ pub fn within(folder: &str, path: &str) -> Result<String, PathError> {
     Ok(parts.join("/"))
 }
 
+/// Returns the pattern that matches `path` and nothing else.
+pub fn escape(path: &str) -> String {
+    path.chars().flat_map(|c| "*?[]{}\\".contains(c).then_some('\\').into_iter().chain([c])).collect()
+}
+
 /// One pattern, relative to the project.
 #[derive(Debug, Clone)]
 pub struct Glob {
@@ -62,12 +67,12 @@ pub struct Glob {
 }
 
 impl Glob {
-    /// Reads the pattern `text`, relative to `folder`.
+    /// Reads the pattern `text`, relative to `folder`, which is a path and no pattern.
     ///
     /// # Errors
     /// Where it leaves the project or is no valid pattern.
     pub fn new(folder: &str, text: &str) -> Result<Self, PathError> {
-        let path = within(folder, text)?;
+        let path = within(&escape(folder), text)?;
         if let Some(literal) = literal(&path) {
             return Ok(Self { path: literal, matcher: None });
         }
@@ -229,6 +234,13 @@ mod tests {
         for (pattern, path, expected) in cases {
             assert_eq!(glob(pattern).matches(Path::new(path)), expected, "{pattern} {path}");
         }
+    }
+
+    #[test]
+    fn a_folder_is_no_pattern() {
+        let glob = Glob::new("a*{b}", "c?").unwrap();
+        assert!(glob.matches(Path::new("a*{b}/cx")) && !glob.matches(Path::new("aab/cx")));
+        assert_eq!(Glob::new("[x]", "y").unwrap().path(), "[x]/y");
     }
 
     #[test]

@@ -55,10 +55,8 @@ fn subcommand(command: &Command, text: &mut Vec<u8>) -> std::io::Result<()> {
     for argument in
         command.get_arguments().filter(|argument| !argument.is_global_set() && !argument.is_hide_set() && argument.get_id() != "help")
     {
-        let value = argument
-            .get_value_names()
-            .map(|names| names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
-            .unwrap_or_default();
+        let value =
+            argument.get_value_names().map(|names| names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")).unwrap_or_default();
         let long = argument.get_long().map(|long| format!("--{long}"));
         let short = argument.get_short().map(|short| format!("-{short}"));
         let flags: Vec<String> = [short, long].into_iter().flatten().collect();

@@ -2,6 +2,7 @@
 
 use super::read::{At, Fields};
 use crate::base::diagnostic::Diagnostic;
+use crate::base::glob::escape;
 use crate::base::nearest;
 
 /// The most stages that one matrix may expand to.
@@ -30,9 +31,7 @@ impl Combination {
 
     /// Returns the pattern `text` with `{matrix.AXIS}` replaced by what matches the value and nothing else.
     pub(super) fn fill_pattern(&self, text: &str, at: &std::ops::Range<usize>, problems: &mut Vec<Diagnostic>) -> String {
-        self.fill_with(text, at, problems, |value| {
-            value.chars().flat_map(|c| "*?[]{}\\".contains(c).then_some('\\').into_iter().chain([c])).collect()
-        })
+        self.fill_with(text, at, problems, escape)
     }
 
     fn fill_with(&self, text: &str, at: &std::ops::Range<usize>, problems: &mut Vec<Diagnostic>, write: impl Fn(&str) -> String) -> String {

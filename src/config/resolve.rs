@@ -145,7 +145,8 @@ impl<'d> Names<'d> {
                 found.extend(ids);
                 continue;
             }
-            let problem = Diagnostic::error(format!("there is no stage `{}`", name.value.escape_debug()), name.span.clone(), "unknown stage");
+            let problem =
+                Diagnostic::error(format!("there is no stage `{}`", name.value.escape_debug()), name.span.clone(), "unknown stage");
             // Where all is wrong a comparison of all with all helps nobody.
             let known = (problems.len() < MOST_HELPS).then(|| self.meanings.keys().copied().collect::<BTreeSet<_>>());
             problems.push(problem.maybe_help(known.and_then(|known| nearest::help("a stage", &name.value, known))));

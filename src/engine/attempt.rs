@@ -148,7 +148,9 @@ impl Attempt<'_> {
             stage: name.clone(),
             deadline: limit.as_ref().map(|(deadline, _)| *deadline),
         };
-        let ending = if let Err(error) = self.make_folders(stage) { Ending::NotStarted(error) } else {
+        let ending = if let Err(error) = self.make_folders(stage) {
+            Ending::NotStarted(error)
+        } else {
             let end = self.executor.execute(&ready, self.cancel, &mut |stream, text| {
                 tail.push(&text);
                 (self.tell)(EventKind::Output { stage: name.clone(), step: label.clone(), stream, text, replayed: false });

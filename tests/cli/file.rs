@@ -16,7 +16,8 @@ fn refused(text: &str) -> String {
 
 #[test]
 fn an_error_shows_file_line_column_and_a_way_out() {
-    let said = refused("[pipeline]\nname = \"x\"\n[stages.build]\nsteps = [\"true\"]\n[stages.test]\nneeds = [\"biuld\"]\nsteps = [\"true\"]\n");
+    let said =
+        refused("[pipeline]\nname = \"x\"\n[stages.build]\nsteps = [\"true\"]\n[stages.test]\nneeds = [\"biuld\"]\nsteps = [\"true\"]\n");
     let expected = "\
 error: there is no stage `biuld`
  --> pipeline.toml:6:10
@@ -93,7 +94,10 @@ steps = ["true"]
 #[test]
 fn keys_of_later_work_are_refused() {
     for line in ["sandbox = \"off\"", "services = [\"x\"]", "run-on = \"local\"", "[stages.a.reports]"] {
-        assert!(refused(&format!("[pipeline]\nname = \"x\"\n[stages.a]\nsteps = [\"true\"]\n{line}\n")).contains("a stage has no key"), "{line}");
+        assert!(
+            refused(&format!("[pipeline]\nname = \"x\"\n[stages.a]\nsteps = [\"true\"]\n{line}\n")).contains("a stage has no key"),
+            "{line}"
+        );
     }
     for table in ["hook", "release", "environments.x", "targets.x", "delivery", "remote", "services.x"] {
         assert!(refused(&format!("[pipeline]\nname = \"x\"\n[{table}]\n")).contains("the file has no key"), "{table}");
@@ -103,9 +107,13 @@ fn keys_of_later_work_are_refused() {
 
 #[test]
 fn a_literal_input_that_is_an_output_must_be_needed() {
-    let said = refused("[pipeline]\nname = \"x\"\n[stages.a]\nsteps = [\"true\"]\noutputs = [\"out\"]\n[stages.b]\nsteps = [\"true\"]\ninputs = [\"out/app\"]\n");
+    let said = refused(
+        "[pipeline]\nname = \"x\"\n[stages.a]\nsteps = [\"true\"]\noutputs = [\"out\"]\n[stages.b]\nsteps = [\"true\"]\ninputs = [\"out/app\"]\n",
+    );
     assert!(said.contains("`out/app` is an output of `a`, which `b` does not need"), "{said}");
-    let project = Project::new("[stages.a]\nsteps = [\"true\"]\noutputs = [\"out\"]\n[stages.m]\nneeds = [\"a\"]\nsteps = [\"true\"]\n[stages.b]\nneeds = [\"m\"]\nsteps = [\"true\"]\ninputs = [\"out/app\"]\n");
+    let project = Project::new(
+        "[stages.a]\nsteps = [\"true\"]\noutputs = [\"out\"]\n[stages.m]\nneeds = [\"a\"]\nsteps = [\"true\"]\n[stages.b]\nneeds = [\"m\"]\nsteps = [\"true\"]\ninputs = [\"out/app\"]\n",
+    );
     project.shipway(["check"]).exits(0);
 }
 
@@ -151,7 +159,10 @@ fn a_byte_order_mark_is_no_error_and_moves_no_place() {
 #[test]
 fn a_very_long_line_is_shown_in_part() {
     let project = Project::empty();
-    project.write("pipeline.toml", format!("[pipeline]\nname = \"x\"\n[stages.a]\nsteps = [\"true\"]\nneeds = [{}\"b\"]\n", "\"a0\", ".repeat(200_000)));
+    project.write(
+        "pipeline.toml",
+        format!("[pipeline]\nname = \"x\"\n[stages.a]\nsteps = [\"true\"]\nneeds = [{}\"b\"]\n", "\"a0\", ".repeat(200_000)),
+    );
     let said = project.shipway(["check"]).exits(2);
     assert!(said.stderr.contains("unknown stage"));
     assert!(said.stderr.lines().all(|line| line.len() < 1000));
@@ -168,7 +179,9 @@ fn deep_nesting_is_refused() {
 
 #[test]
 fn check_warns_of_inputs_that_match_nothing() {
-    let project = Project::new("[stages.a]\nsteps = [\"true\"]\ninputs = [\"src/**\", \"here\", \"out/x\", \"!gone\"]\nneeds = [\"b\"]\n[stages.b]\nsteps = [\"true\"]\noutputs = [\"out\"]\n");
+    let project = Project::new(
+        "[stages.a]\nsteps = [\"true\"]\ninputs = [\"src/**\", \"here\", \"out/x\", \"!gone\"]\nneeds = [\"b\"]\n[stages.b]\nsteps = [\"true\"]\noutputs = [\"out\"]\n",
+    );
     project.write("here", "");
     let said = project.shipway(["check"]).exits(0);
     assert_eq!(said.stderr.matches("warning:").count(), 1, "{}", said.stderr);

@@ -183,7 +183,8 @@ pub(crate) fn processes(mark: &str) -> Vec<String> {
         }
         let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        let ended = fs::read_to_string(entry.path().join("stat")).is_ok_and(|stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')));
+        let ended = fs::read_to_string(entry.path().join("stat"))
+            .is_ok_and(|stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')));
         if line.contains(mark) && !ended {
             found.push(format!("{pid} {line}"));
         }

@@ -45,8 +45,16 @@ fn events_have_the_form_of_the_contract() {
     assert_eq!(code, 0);
     let names: Vec<&str> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
     let expected = [
-        "run-started", "stage-started", "step-started", "output", "step-finished", "step-started", "output", "step-finished",
-        "stage-finished", "run-finished",
+        "run-started",
+        "stage-started",
+        "step-started",
+        "output",
+        "step-finished",
+        "step-started",
+        "output",
+        "step-finished",
+        "stage-finished",
+        "run-finished",
     ];
     assert_eq!(names, expected);
     for (seq, event) in (1..).zip(&events) {
@@ -69,7 +77,10 @@ fn keep_going_runs_all_that_does_not_depend_on_a_failure() {
     assert_eq!((outcome(&events, "c"), outcome(&events, "d")), ("skipped", "passed"));
     let said = project.shipway(["run", "-k", "--color", "never"]).exits(1);
     assert!(said.stderr.contains("not run    c\n") && said.stderr.contains("reproduce  shipway run --only b\n"), "{}", said.stderr);
-    assert!(said.stderr.ends_with(|c: char| c == '\n') && said.stderr.lines().last().unwrap().starts_with("failed: 1 failed, 2 passed, 1 not run in "));
+    assert!(
+        said.stderr.ends_with(|c: char| c == '\n')
+            && said.stderr.lines().last().unwrap().starts_with("failed: 1 failed, 2 passed, 1 not run in ")
+    );
 }
 
 #[test]
@@ -120,19 +131,41 @@ fn the_environment_is_strict() {
         "[stages.a]\nsteps = [{ run = [\"env\"], env = { STEP = \"s\", B = \"step\" } }]\nenv = { A = \"1\", B = \"stage\" }\npass-env = [\"P_*\", \"B\"]\n",
     );
     let mut command = project.command(["run", "a"]);
-    command.env("CI", "true").env("P_1", "p").env("GIT_DIR", "x").env("B", "caller").env("TERM", "xterm").env("HOME", "/home/x").env("XDG_DATA_HOME", "/d").env("PATH", "/usr/bin:/bin");
+    command
+        .env("CI", "true")
+        .env("P_1", "p")
+        .env("GIT_DIR", "x")
+        .env("B", "caller")
+        .env("TERM", "xterm")
+        .env("HOME", "/home/x")
+        .env("XDG_DATA_HOME", "/d")
+        .env("PATH", "/usr/bin:/bin");
     let said = crate::project::said(command).exits(0);
-    let mut lines: Vec<&str> = said.stdout.lines().filter(|line| !["CARGO_HOME", "RUSTUP_HOME", "PYENV_ROOT"].iter().any(|name| line.starts_with(name))).collect();
+    let mut lines: Vec<&str> =
+        said.stdout.lines().filter(|line| !["CARGO_HOME", "RUSTUP_HOME", "PYENV_ROOT"].iter().any(|name| line.starts_with(name))).collect();
     lines.sort_unstable();
     let expected = [
-        "A=1", "B=step", "HOME=/home/x", "LC_ALL=C.UTF-8", "PATH=/usr/bin:/bin", "P_1=p", "SHIPWAY=1", "SHIPWAY_STAGE=a", "STEP=s", "TERM=dumb", "TZ=UTC", "XDG_DATA_HOME=/d",
+        "A=1",
+        "B=step",
+        "HOME=/home/x",
+        "LC_ALL=C.UTF-8",
+        "PATH=/usr/bin:/bin",
+        "P_1=p",
+        "SHIPWAY=1",
+        "SHIPWAY_STAGE=a",
+        "STEP=s",
+        "TERM=dumb",
+        "TZ=UTC",
+        "XDG_DATA_HOME=/d",
     ];
     assert_eq!(lines, expected);
 }
 
 #[test]
 fn steps_run_where_they_say() {
-    let project = Project::new("[stages.a]\ndir = \"sub\"\nsteps = [[\"pwd\"], { run = \"pwd\", dir = \"deep\" }, { run = [\"./here.sh\"], dir = \"deep\" }]\noutputs = [\"made/by/a\"]\n");
+    let project = Project::new(
+        "[stages.a]\ndir = \"sub\"\nsteps = [[\"pwd\"], { run = \"pwd\", dir = \"deep\" }, { run = [\"./here.sh\"], dir = \"deep\" }]\noutputs = [\"made/by/a\"]\n",
+    );
     project.write("sub/deep/x", "").script("sub/deep/here.sh", "#!/bin/sh\necho here; touch ../made/by/a\n");
     let root = project.path().canonicalize().unwrap();
     let said = project.shipway(["run"]).exits(0);
@@ -155,7 +188,9 @@ fn the_default_shell_stops_at_errors_and_unset_variables() {
 
 #[test]
 fn arguments_go_to_the_last_step_of_one_stage() {
-    let project = Project::new("[stages.n]\nsteps = [\"true\"]\n[stages.a]\nneeds = [\"n\"]\nsteps = [\"echo first\", \"echo last\"]\n[stages.v]\nsteps = [[\"printf\", \"<%s>\"]]\n");
+    let project = Project::new(
+        "[stages.n]\nsteps = [\"true\"]\n[stages.a]\nneeds = [\"n\"]\nsteps = [\"echo first\", \"echo last\"]\n[stages.v]\nsteps = [[\"printf\", \"<%s>\"]]\n",
+    );
     let said = project.shipway(["run", "--output", "stream", "--only", "a", "--", "x y", "it's"]).exits(0);
     assert_eq!(said.stdout, "first\nlast x y it's\n");
     assert_eq!(project.shipway(["run", "v", "--", "a b", "-n"]).exits(0).stdout, "<a b><-n>");
@@ -197,7 +232,9 @@ steps = ["true"]
     project.write("plain", "x").script("garbage", "\x01\x02");
     let (code, events) = project.events(["-k"]);
     assert_eq!(code, 1);
-    for (stage, words) in [("missing", "was not found in PATH"), ("plain", "chmod +x"), ("garbage", "begins with `#!`"), ("dir", "does not exist")] {
+    for (stage, words) in
+        [("missing", "was not found in PATH"), ("plain", "chmod +x"), ("garbage", "begins with `#!`"), ("dir", "does not exist")]
+    {
         let finished = event(&events, "stage-finished", stage);
         assert_eq!(finished["failure"]["kind"], "spawn");
         assert!(finished["reason"].as_str().unwrap().contains(words), "{finished}");
@@ -263,7 +300,9 @@ steps = ['''printf '%s' "$TOKEN" | base64; printf '%s\n' "$TOKEN"; printf 's3cr'
         crate::project::said(command)
     };
     let encoded = "czNjcjN0Lysid";
-    for arguments in [&["run"][..], &["run", "--format", "json"], &["run", "a", "--", secret], &["run", "--format", "json", "a", "--", secret]] {
+    for arguments in
+        [&["run"][..], &["run", "--format", "json"], &["run", "a", "--", secret], &["run", "--format", "json", "a", "--", secret]]
+    {
         let said = run(arguments).exits(1);
         for text in [&said.stdout, &said.stderr] {
             assert!(!text.contains("s3cr3t") && !text.contains(encoded), "{text}");
@@ -278,7 +317,9 @@ steps = ['''printf '%s' "$TOKEN" | base64; printf '%s\n' "$TOKEN"; printf 's3cr'
 
 #[test]
 fn a_secret_that_is_not_there_stops_before_anything_runs() {
-    let project = Project::new("[stages.a]\nsteps = [\"touch ran\"]\n[stages.b]\nneeds = [\"a\"]\nsecrets = [\"TOKEN\", \"OTHER\"]\nsteps = [\"true\"]\n");
+    let project = Project::new(
+        "[stages.a]\nsteps = [\"touch ran\"]\n[stages.b]\nneeds = [\"a\"]\nsecrets = [\"TOKEN\", \"OTHER\"]\nsteps = [\"true\"]\n",
+    );
     for value in [None, Some(""), Some("abc")] {
         let mut command = project.command(["run"]);
         command.envs(value.map(|value| ("TOKEN", value)));
@@ -312,7 +353,9 @@ fn flags_that_say_how_have_an_environment_twin() {
     assert!(with("SHIPWAY_KEEP_GOING", "1").exits(1).stderr.contains("✓ d"));
     assert!(with("SHIPWAY_COLOR", "always").exits(1).stderr.contains("\u{1b}["));
     assert!(with("SHIPWAY_OUTPUT", "stream").exits(1).stderr.contains("b │ why"));
-    for (name, value) in [("SHIPWAY_KEEP_GOING", "yes"), ("SHIPWAY_JOBS", "0"), ("SHIPWAY_JOBS", "x"), ("SHIPWAY_TIMEOUT", "10"), ("SHIPWAY_FORMAT", "xml")] {
+    for (name, value) in
+        [("SHIPWAY_KEEP_GOING", "yes"), ("SHIPWAY_JOBS", "0"), ("SHIPWAY_JOBS", "x"), ("SHIPWAY_TIMEOUT", "10"), ("SHIPWAY_FORMAT", "xml")]
+    {
         with(name, value).exits(2);
     }
 }

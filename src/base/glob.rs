@@ -4,6 +4,7 @@
 //! folders, both match names that begin with a dot, `\` escapes, and a folder means all below it.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use globset::{GlobBuilder, GlobMatcher};
 use walkdir::WalkDir;
@@ -63,7 +64,9 @@ pub fn escape(path: &str) -> String {
 #[derive(Debug, Clone)]
 pub struct Glob {
     path: String,
-    matcher: Option<GlobMatcher>,
+    is_literal: bool,
+    /// Made when first used: most patterns of a large pipeline are not, in one run.
+    matcher: OnceLock<Box<GlobMatcher>>,
 }
 
 impl Glob {
@@ -74,14 +77,10 @@ impl Glob {
     pub fn new(folder: &str, text: &str) -> Result<Self, PathError> {
         let path = within(&escape(folder), text)?;
         if let Some(literal) = literal(&path) {
-            return Ok(Self { path: literal, matcher: None });
+            return Ok(Self { path: literal, is_literal: true, matcher: OnceLock::new() });
         }
-        let glob = GlobBuilder::new(&path)
-            .literal_separator(true)
-            .backslash_escape(true)
-            .build()
-            .map_err(|error| PathError::Syntax(error.kind().to_string()))?;
-        Ok(Self { path, matcher: Some(glob.compile_matcher()) })
+        parse(&path).map_err(|error| PathError::Syntax(error.kind().to_string()))?;
+        Ok(Self { path, is_literal: false, matcher: OnceLock::new() })
     }
 
     /// Returns the pattern relative to the project; of a literal path, the path itself.
@@ -91,15 +90,17 @@ impl Glob {
 
     /// Tells whether this is a plain path, without any pattern character.
     pub fn is_literal(&self) -> bool {
-        self.matcher.is_none()
+        self.is_literal
     }
 
     /// Tells whether `path` is meant: it matches, or lies below a folder that does.
     pub fn matches(&self, path: &Path) -> bool {
-        path.ancestors().take_while(|part| !part.as_os_str().is_empty()).any(|part| match &self.matcher {
-            Some(matcher) => matcher.is_match(part),
-            None => part == Path::new(&self.path),
-        }) || self.path.is_empty()
+        let mut parts = path.ancestors().take_while(|part| !part.as_os_str().is_empty());
+        if self.is_literal {
+            return self.path.is_empty() || parts.any(|part| part == Path::new(&self.path));
+        }
+        let matcher = self.matcher.get_or_init(|| Box::new(parse(&self.path).expect("it was parsed before").compile_matcher()));
+        parts.any(|part| matcher.is_match(part))
     }
 
     /// Returns the folder below which all matches lie: the part before the first pattern character.
@@ -129,6 +130,10 @@ impl Glob {
         };
         segments_meet(&split(self), &split(other))
     }
+}
+
+fn parse(pattern: &str) -> Result<globset::Glob, globset::Error> {
+    GlobBuilder::new(pattern).literal_separator(true).backslash_escape(true).build()
 }
 
 /// A character of a pattern, for [`Glob::overlaps`].

@@ -39,7 +39,7 @@ fn table(pipeline: &Pipeline, screen: &Screen) -> String {
     let theme = screen.out_theme;
     let width = pipeline.stages.iter().map(|stage| visible(&stage.name).chars().count()).max().unwrap_or(0);
     let line = |(id, stage): (StageId, &Stage)| {
-        let star = if pipeline.default.contains(&id) { "*" } else { " " };
+        let star = if pipeline.is_default(id) { "*" } else { " " };
         let waits = waits(pipeline, stage);
         let description = stage.description.as_deref().map(visible).unwrap_or_default();
         let gap = if waits.is_empty() || description.is_empty() { "" } else { "  " };
@@ -66,7 +66,7 @@ fn object(pipeline: &Pipeline, id: StageId) -> serde_json::Value {
     json!({
         "name": stage.name,
         "description": stage.description,
-        "default": pipeline.default.contains(&id),
+        "default": pipeline.is_default(id),
         "needs": names(&stage.needs),
         "after": names(&stage.after),
         "steps": stage.steps.iter().map(|step| json!({ "name": step.label, "command": step.command.show() })).collect::<Vec<_>>(),

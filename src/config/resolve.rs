@@ -73,10 +73,12 @@ fn resolve(fields: &Fields, problems: &mut Vec<Diagnostic>) -> Option<Loaded> {
     check::literal_inputs(&drafts, &needs, problems);
     let empty = Fields::default();
     let header = fields.table("pipeline").unwrap_or(&empty);
-    let default = match header.texts("default") {
+    let mut default = match header.texts("default") {
         Some(default) => names.find_all(default, problems),
         None => names.all(),
     };
+    default.sort_unstable();
+    default.dedup();
     if let Some([]) = header.texts("default") {
         problems.push(Diagnostic::error(
             "`default` is empty, so nothing would run",

@@ -10,7 +10,7 @@ use super::stage::{PoolId, Stage, StageId};
 pub struct Pipeline {
     /// Its name.
     pub name: String,
-    /// What runs when no stage is named.
+    /// What runs when no stage is named, in the order of the file.
     pub default: Vec<StageId>,
     /// How a step written as one string is run: the program and the arguments before the string.
     pub shell: Vec<String>,
@@ -40,6 +40,11 @@ impl Pipeline {
     /// Returns the pool at `id`.
     pub fn pool(&self, id: PoolId) -> &Pool {
         &self.pools[id.0 as usize]
+    }
+
+    /// Tells whether a stage runs when none is named.
+    pub fn is_default(&self, id: StageId) -> bool {
+        self.default.binary_search(&id).is_ok()
     }
 
     /// Returns every stage's id, in the order of the file.

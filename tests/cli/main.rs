@@ -9,5 +9,6 @@
 mod examples;
 mod file;
 mod hostile;
+mod processes;
 mod project;
 mod run;

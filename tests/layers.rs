@@ -53,6 +53,58 @@ fn imports_lead_down() {
     assert!(seen > 100, "the imports were not found");
 }
 
+/// The file that a path of modules leads to, as far as files go: `a::b::Type` to `a/b.rs` or `a/b/mod.rs`.
+fn file_of(modules: &[&str], all: &[PathBuf]) -> Option<PathBuf> {
+    (1..=modules.len()).rev().find_map(|length| {
+        let path = modules[..length].iter().collect::<PathBuf>();
+        [path.with_extension("rs"), path.join("mod.rs")].into_iter().find(|file| all.contains(file))
+    })
+}
+
+/// The files that a file takes something from by `use`.
+fn imports(path: &Path, text: &str, all: &[PathBuf]) -> Vec<PathBuf> {
+    let code = text.split("#[cfg(test)]").next().unwrap();
+    let folder: Vec<&str> = path.parent().unwrap().iter().map(|part| part.to_str().unwrap()).collect();
+    let statements =
+        code.split('\n').filter_map(|line| line.trim_start().strip_prefix("use ").or(line.trim_start().strip_prefix("pub use ")));
+    let mut found = Vec::new();
+    for statement in statements {
+        let (base, rest) = match statement.split_once("::") {
+            Some(("crate", rest)) => (Vec::new(), rest),
+            Some(("super", rest)) => (folder.clone(), rest),
+            _ => continue,
+        };
+        let (stem, last) = rest.split_once('{').unwrap_or((rest, ""));
+        let last = last.split([',', '}', ';']).map(str::trim);
+        for name in last {
+            let whole = format!("{stem}{name}");
+            let modules: Vec<&str> = base.iter().copied().chain(whole.split("::").map(|part| part.trim_matches([';', ' ']))).collect();
+            found.extend(file_of(&modules, all).filter(|file| file != path));
+        }
+    }
+    found
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let sources = sources();
+    let all: Vec<PathBuf> = sources.iter().map(|(path, _)| path.clone()).collect();
+    // What a `mod.rs` hands on is not its own.
+    let mut left: Vec<(PathBuf, Vec<PathBuf>)> = sources
+        .iter()
+        .filter(|(path, _)| !path.ends_with("mod.rs") && !path.ends_with("tests.rs"))
+        .map(|(path, text)| (path.clone(), imports(path, text, &all)))
+        .collect();
+    assert!(left.iter().map(|(_, imports)| imports.len()).sum::<usize>() > 100, "the imports were not found");
+    loop {
+        let free = left.iter().position(|(path, _)| !left.iter().any(|(_, imports)| imports.contains(path)));
+        let Some(free) = free else { break };
+        left.remove(free);
+    }
+    let circle: Vec<String> = left.iter().map(|(path, imports)| format!("{} -> {imports:?}", path.display())).collect();
+    assert!(left.is_empty(), "these files import each other in a circle:\n{}", circle.join("\n"));
+}
+
 #[test]
 fn files_can_be_read_in_a_sitting() {
     for (path, text) in sources() {

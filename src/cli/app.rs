@@ -1,17 +1,15 @@
 //! The commands and their flags.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use super::failing::Failing;
+use super::flags::Global;
 use super::screen::Screen;
 use super::{check, generate, graph, list, report, run, runs};
-use crate::base::duration;
 use crate::model::outcome::Exit;
 
 const AFTER_HELP: &str = "\
@@ -23,46 +21,11 @@ Without a command, `run` is meant: `shipway -k` is `shipway run -k`.";
 /// Runs the pipeline that `pipeline.toml` declares: stages as a graph, steps as processes, and a halt at the first failure.
 #[derive(Debug, Parser)]
 #[command(name = "shipway", version, after_help = AFTER_HELP, subcommand_required = true, disable_help_subcommand = true, max_term_width = 100)]
-pub(super) struct App {
+struct App {
     #[command(flatten)]
-    pub(super) global: Global,
+    global: Global,
     #[command(subcommand)]
     command: Command,
-}
-
-/// Flags of every command.
-#[derive(Debug, Clone, Args)]
-pub(super) struct Global {
-    /// The pipeline's file; without it, `pipeline.toml` in this folder or the nearest one above
-    #[arg(short, long, global = true, value_name = "PIPELINE")]
-    pub(super) file: Option<PathBuf>,
-    /// Work as if called in DIR
-    #[arg(short = 'C', long, global = true, value_name = "DIR")]
-    pub(super) directory: Option<PathBuf>,
-    /// When to use colours
-    #[arg(long, global = true, value_name = "WHEN", env = "SHIPWAY_COLOR", default_value = "auto")]
-    pub(super) color: When,
-    /// Say nothing but failures
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
-    pub(super) quiet: bool,
-    /// Say more: each step's command
-    #[arg(short, long, global = true)]
-    pub(super) verbose: bool,
-}
-
-/// When something is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum When {
-    Auto,
-    Always,
-    Never,
-}
-
-/// For people or for programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    Text,
-    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -130,10 +93,10 @@ impl App {
                 Ok(Exit::Passed)
             }
             Command::Completions { shell } => {
-                generate::completions(*shell, screen);
+                generate::completions(App::command(), *shell, screen);
                 Ok(Exit::Passed)
             }
-            Command::Man => generate::manual(screen).map(|()| Exit::Passed),
+            Command::Man => generate::manual(App::command(), screen).map(|()| Exit::Passed),
         }
     }
 }
@@ -157,27 +120,8 @@ fn with_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
     arguments
 }
 
-/// Reads a duration from the command line.
-pub(super) fn read_duration(text: &str) -> Result<Duration, String> {
-    duration::parse(text).ok_or_else(|| format!("a duration is {}", duration::FORM))
-}
-
-/// Reads a switch from the environment.
-pub(super) fn read_switch(text: &str) -> Result<bool, String> {
-    match text {
-        "1" | "true" => Ok(true),
-        "0" | "false" => Ok(false),
-        _ => Err("1 or true, 0 or false".to_owned()),
-    }
-}
-
-/// A switch that an environment variable may set.
-pub(super) const SWITCH: ArgAction = ArgAction::SetTrue;
-
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::app::Global;
 use super::failing::Failing;
+use super::flags::Global;
 use super::project::Project;
 use super::screen::Screen;
 use crate::base::diagnostic::Diagnostic;

@@ -1,11 +1,10 @@
 //! `schema`, `completions`, `man`: what editors, shells and people want to know of shipway itself.
 
-use clap::{Command, CommandFactory};
+use clap::Command;
 use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
-use super::app::App;
 use super::failing::Failing;
 use super::screen::Screen;
 use crate::config::json_schema::json_schema;
@@ -16,21 +15,20 @@ pub(super) fn schema(screen: &mut Screen) {
 }
 
 /// Prints the completions for a shell.
-pub(super) fn completions(shell: Shell, screen: &mut Screen) {
+pub(super) fn completions(mut app: Command, shell: Shell, screen: &mut Screen) {
     let mut text = Vec::new();
-    clap_complete::generate(shell, &mut App::command(), "shipway", &mut text);
+    clap_complete::generate(shell, &mut app, "shipway", &mut text);
     screen.print(&String::from_utf8_lossy(&text));
 }
 
 /// Prints one manual page for all commands.
-pub(super) fn manual(screen: &mut Screen) -> Result<(), Failing> {
-    let text = page().map_err(|error| anyhow::anyhow!("the manual cannot be made: {error}"))?;
+pub(super) fn manual(app: Command, screen: &mut Screen) -> Result<(), Failing> {
+    let text = page(app).map_err(|error| anyhow::anyhow!("the manual cannot be made: {error}"))?;
     screen.print(&String::from_utf8_lossy(&text));
     Ok(())
 }
 
-fn page() -> std::io::Result<Vec<u8>> {
-    let mut app = App::command();
+fn page(mut app: Command) -> std::io::Result<Vec<u8>> {
     app.build();
     let mut text = Vec::new();
     let main = Man::new(app.clone());

@@ -3,8 +3,8 @@
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::app::Global;
 use super::failing::Failing;
+use super::flags::Global;
 use super::list::waits;
 use super::project::Project;
 use super::screen::Screen;

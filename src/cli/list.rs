@@ -3,8 +3,8 @@
 use clap::Args;
 use serde_json::json;
 
-use super::app::{Format, Global};
 use super::failing::Failing;
+use super::flags::{Format, Global};
 use super::project::Project;
 use super::screen::Screen;
 use crate::base::text::visible;

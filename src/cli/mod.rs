@@ -3,6 +3,7 @@
 mod app;
 mod check;
 mod failing;
+mod flags;
 mod generate;
 mod graph;
 mod list;

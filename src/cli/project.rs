@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::app::Global;
 use super::failing::Failing;
+use super::flags::Global;
 use crate::base::source::Source;
 use crate::base::text::shell_quote;
 use crate::config::load;

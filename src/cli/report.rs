@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 
-use super::app::Global;
 use super::failing::Failing;
+use super::flags::Global;
 use super::project::Project;
 use super::screen::Screen;
 use crate::base::files::write_whole;

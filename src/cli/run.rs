@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::app::{Format, Global, SWITCH, read_duration, read_switch};
 use super::failing::Failing;
+use super::flags::{Format, Global, SWITCH, read_duration, read_switch};
 use super::project::{Project, invocation};
 use super::screen::Screen;
 use super::signals;

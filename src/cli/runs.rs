@@ -6,8 +6,8 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 
-use super::app::{Format, Global};
 use super::failing::Failing;
+use super::flags::{Format, Global};
 use super::project::Project;
 use super::screen::Screen;
 use crate::base::duration::show;

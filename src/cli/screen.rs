@@ -2,8 +2,8 @@
 
 use std::io::{self, IsTerminal, LineWriter, Stderr, Stdout, Write};
 
-use super::app::When;
 use super::failing::Failing;
+use super::flags::When;
 use crate::model::outcome::Exit;
 use crate::report::diagnostics;
 use crate::report::theme::Theme;

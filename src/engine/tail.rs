@@ -32,8 +32,11 @@ impl Tail {
         let lines: Vec<&str> = text.lines().collect();
         // The first line of a stream that was cut is only the end of one.
         let whole = usize::from(self.cut && lines.len() > 1);
-        let first = lines.len().saturating_sub(LINES).max(whole);
-        lines[first..].iter().map(|line| shorten(last_written(line))).collect()
+        let lines: Vec<String> = lines[whole..].iter().map(|line| shorten(last_written(line))).collect();
+        let is_blank = |line: &&String| line.trim().is_empty();
+        let end = lines.len() - lines.iter().rev().take_while(is_blank).count();
+        let lines = &lines[end.saturating_sub(LINES)..end];
+        lines[lines.iter().take_while(is_blank).count()..].to_vec()
     }
 }
 
@@ -62,6 +65,13 @@ mod tests {
         assert_eq!(lines.len(), 50);
         assert_eq!(lines[47], "line 99999");
         assert_eq!(lines[48..], ["100%", "end\u{fffd}"]);
+    }
+
+    #[test]
+    fn blank_lines_at_the_ends_are_not_shown() {
+        let mut tail = Tail::default();
+        tail.push(b"\n \na\n\nb\n\n");
+        assert_eq!(tail.lines(), ["a", "", "b"]);
     }
 
     #[test]

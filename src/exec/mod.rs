@@ -20,3 +20,4 @@ mod process;
 mod processes;
 mod program;
 mod sweep;
+mod watch;

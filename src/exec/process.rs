@@ -1,16 +1,17 @@
 //! One step as a process: started in a group of its own, listened to, and ended in time.
 //!
-//! One thread a step and one `poll(2)` over both streams, the process (`pidfd_open(2)`) and the wish to stop: nothing wakes it before
+//! One thread a step and one `poll(2)` over both streams, the process (`watch`) and the wish to stop: nothing wakes it before
 //! something happens. The step is over when its first process is; a grandchild that keeps a stream open does not hold it up.
 
 use std::ffi::OsString;
 use std::io::{self, PipeReader, Read};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::cancel::Cancel;
 use super::capture::Capture;
@@ -18,6 +19,7 @@ use super::executor::{Ending, OutputSink, StepCommand, StepEnd};
 use super::processes::{Process, descendants};
 use super::program;
 use super::sweep::Sweep;
+use super::watch::Watch;
 use crate::base::secret::Masker;
 use crate::model::event::Stream;
 
@@ -74,9 +76,9 @@ struct Pipe {
 /// A step's process, from its start to its end.
 struct Running<'a> {
     around: &'a Surroundings<'a>,
-    handle: duct::Handle,
+    handle: Arc<duct::Handle>,
     pid: Pid,
-    watch: OwnedFd,
+    watch: Watch,
     pipes: [Pipe; 2],
     buffer: Vec<u8>,
     stop: Option<Stop>,
@@ -115,7 +117,13 @@ impl<'a> Running<'a> {
             .map_err(failed)?;
         let pid = handle.pids().first().and_then(|pid| Pid::from_raw(i32::try_from(*pid).ok()?)).ok_or("its process has no number")?;
         // The process is not waited for yet, so its number is still its own.
-        let watch = pidfd_open(pid, PidfdFlags::empty()).map_err(|error| failed(error.into()))?;
+        let handle = Arc::new(handle);
+        let watch = Watch::new(pid, &handle).map_err(|error| {
+            // What cannot be watched must not run; it has had no time to start anything.
+            let _gone = kill_process_group(pid, Signal::KILL);
+            let _status = handle.wait();
+            failed(error)
+        })?;
         let pipe = |stream, reader| Pipe { stream, reader: Some(reader), capture: Capture::default(), large: false };
         let pipes = [pipe(Stream::Stdout, stdout), pipe(Stream::Stderr, stderr)];
         Ok(Self { around, handle, pid, watch, pipes, buffer: Vec::new(), stop: None })

@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, waitpid};
+use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::guard::Guard;
 use super::processes::{Process, descendants};
+#[cfg(target_os = "linux")]
+use super::watch::Watch;
 
 /// How often a step's remains are looked for: a process may start others while it is being ended.
 const ROUNDS: usize = 100;
@@ -77,6 +79,11 @@ impl Sweep {
         let Some(step) = state.running.remove(&token) else {
             return Vec::new();
         };
+        #[cfg(not(target_os = "linux"))]
+        if let Some(group) = Pid::from_raw(step.group) {
+            // Without a view of the processes, the group is all that is known of a step.
+            let _gone = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
         let left = self.clear(&mut state, Some(&step));
         if let Some(guard) = &self.guard {
             guard.watch(step.slot, 0);
@@ -156,8 +163,9 @@ fn reap(pid: i32) {
 }
 
 fn wait_until_gone(pid: i32) {
+    #[cfg(target_os = "linux")]
     if let Some(child) = Pid::from_raw(pid)
-        && let Ok(watch) = pidfd_open(child, PidfdFlags::empty())
+        && let Ok(watch) = Watch::child(child)
     {
         let patience = Timespec { tv_sec: i64::try_from(PATIENCE.as_secs()).unwrap_or(2), tv_nsec: 0 };
         // A process that the kernel itself holds up is left to it.

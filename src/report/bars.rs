@@ -24,7 +24,8 @@ pub struct Bars {
 
 impl Bars {
     /// Returns the region of a run of `count` stages, on standard error.
-    pub fn new(count: usize) -> Self {
+    pub fn new(count: usize, coloured: bool) -> Self {
+        console::set_colors_enabled_stderr(coloured);
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
         let run = all.add(ProgressBar::new(count as u64));
         run.set_style(

@@ -145,7 +145,7 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
         self.width = stages.iter().map(|name| visible(name).chars().count()).max().unwrap_or(0).min(32);
         if self.is(Verbosity::Normal) {
             if self.settings.has_region {
-                self.bars = Some(Bars::new(stages.len()));
+                self.bars = Some(Bars::new(stages.len(), self.settings.theme.coloured));
             }
             if stages.len() > 1 {
                 let line = format!("{}: {}, {} at once", visible(pipeline), count(stages.len(), "stage"), jobs.min(stages.len()));

@@ -139,9 +139,9 @@ fn a_reader_that_goes_away_does_not_change_the_verdict() {
     for (arguments, code) in [(&["run", "a"][..], 0), (&["run", "--format", "json"], 1), (&["run", "--output", "stream"], 1)] {
         let mut child = start(project.command(arguments));
         drop(child.stdout.take());
-        let (reader, _writer) = std::io::pipe().unwrap();
+        let (reader, writer) = std::io::pipe().unwrap();
         child.stdout = Some(std::process::ChildStdout::from(std::os::fd::OwnedFd::from(reader)));
-        drop(_writer);
+        drop(writer);
         finish(child).exits(code);
         assert!(project.exists("done"));
         std::fs::remove_file(project.join("done")).unwrap();
@@ -176,7 +176,7 @@ fn a_folder_that_cannot_be_written_costs_one_notice() {
 #[test]
 fn a_file_that_cannot_be_read_is_refused() {
     let project = Project::new("[stages.a]\nsteps = [\"true\"]\n");
-    std::fs::set_permissions(project.join("pipeline.toml"), Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(project.join("pipeline.toml"), Permissions::from_mode(0o000)).unwrap();
     let said = project.shipway(["run"]);
     // Root may read everything.
     assert!(

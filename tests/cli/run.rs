@@ -77,10 +77,7 @@ fn keep_going_runs_all_that_does_not_depend_on_a_failure() {
     assert_eq!((outcome(&events, "c"), outcome(&events, "d")), ("skipped", "passed"));
     let said = project.shipway(["run", "-k", "--color", "never"]).exits(1);
     assert!(said.stderr.contains("not run    c\n") && said.stderr.contains("reproduce  shipway run --only b\n"), "{}", said.stderr);
-    assert!(
-        said.stderr.ends_with(|c: char| c == '\n')
-            && said.stderr.lines().last().unwrap().starts_with("failed: 1 failed, 2 passed, 1 not run in ")
-    );
+    assert!(said.stderr.ends_with('\n') && said.stderr.lines().last().unwrap().starts_with("failed: 1 failed, 2 passed, 1 not run in "));
 }
 
 #[test]

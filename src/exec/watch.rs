@@ -1,0 +1,46 @@
+//! Something that becomes readable when a process has ended.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::process::Pid;
+
+/// Watches one child of ours.
+#[derive(Debug)]
+pub(super) struct Watch(OwnedFd);
+
+impl Watch {
+    /// Watches the process `pid`, which `handle` started and nobody has waited for yet.
+    ///
+    /// # Errors
+    /// Where the system has no file descriptors left.
+    #[cfg(target_os = "linux")]
+    pub(super) fn new(pid: Pid, _handle: &Arc<duct::Handle>) -> io::Result<Self> {
+        Self::child(pid)
+    }
+
+    /// Watches any child, by `pidfd_open(2)`.
+    #[cfg(target_os = "linux")]
+    pub(super) fn child(pid: Pid) -> io::Result<Self> {
+        Ok(Self(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?))
+    }
+
+    /// Where processes have no file descriptors, a thread waits, and closes a pipe.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn new(_pid: Pid, handle: &Arc<duct::Handle>) -> io::Result<Self> {
+        let (reader, writer) = io::pipe()?;
+        let handle = Arc::clone(handle);
+        std::thread::Builder::new().spawn(move || {
+            let _status = handle.wait();
+            drop(writer);
+        })?;
+        Ok(Self(reader.into()))
+    }
+}
+
+impl AsFd for Watch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

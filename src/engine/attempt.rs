@@ -31,6 +31,8 @@ pub struct Attempt<'a> {
     pub deadline: Option<(Instant, Duration)>,
     /// Takes what happens.
     pub tell: &'a dyn Fn(EventKind),
+    /// Takes what happens, or gives it back where nobody has taken it for a while.
+    pub offer: &'a dyn Fn(EventKind) -> Option<EventKind>,
 }
 
 impl std::fmt::Debug for Attempt<'_> {
@@ -151,9 +153,18 @@ impl Attempt<'_> {
         let ending = if let Err(error) = self.make_folders(stage) {
             Ending::NotStarted(error)
         } else {
+            let mut offered_again = false;
             let end = self.executor.execute(&ready, self.cancel, &mut |stream, text| {
-                tail.push(&text);
-                (self.tell)(EventKind::Output { stage: name.clone(), step: label.clone(), stream, text, replayed: false });
+                if !offered_again {
+                    tail.push(&text);
+                }
+                let output = EventKind::Output { stage: name.clone(), step: label.clone(), stream, text, replayed: false };
+                let text = match (self.offer)(output) {
+                    Some(EventKind::Output { text, .. }) => Some(text),
+                    _ => None,
+                };
+                offered_again = text.is_some();
+                text
             });
             for process in end.left_behind {
                 self.notice(stage, format!("step `{}` left a process running, which was ended: {process}", visible(label)));
@@ -162,7 +173,7 @@ impl Attempt<'_> {
         };
         let status = match &ending {
             Ending::Exited(0) => StepStatus::Passed,
-            Ending::Exited(_) | Ending::Signaled(_) | Ending::NotStarted(_) | Ending::AskedTerminal => StepStatus::Failed,
+            Ending::Exited(_) | Ending::Signaled(_) | Ending::NotStarted(_) => StepStatus::Failed,
             Ending::TimedOut => StepStatus::TimedOut,
             Ending::Cancelled => StepStatus::Cancelled,
         };
@@ -185,17 +196,6 @@ impl Attempt<'_> {
             Ending::TimedOut => {
                 let limit = limit.as_ref().map_or("its limit", |(_, limit)| limit);
                 fail(FailureKind::Timeout, None, None, format!("{what} timed out: {limit} was over, and it was ended"))
-            }
-            Ending::AskedTerminal => {
-                let signal = Some(rustix::process::Signal::TTIN.as_raw());
-                fail(
-                    FailureKind::Signal,
-                    None,
-                    signal,
-                    format!(
-                        "{what} asked the terminal for an answer, and nobody answers a step: give it what it needs by `env` or arguments"
-                    ),
-                )
             }
             Ending::NotStarted(reason) => fail(FailureKind::Spawn, None, None, format!("{what} could not be started: {reason}")),
         }

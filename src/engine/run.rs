@@ -1,9 +1,10 @@
 //! The coordinator: gives stages to workers, hears what they say, halts at the first failure, and sums up.
 
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TryRecvError, bounded, unbounded};
 
 use super::attempt::Attempt;
 use super::emitter::Emitter;
@@ -21,6 +22,9 @@ use crate::model::stage::StageId;
 /// How many messages may wait: with output in pieces of at most 64 KiB this bounds the memory, and slows a step that prints faster
 /// than anybody can take.
 const WAITING: usize = 32;
+
+/// How long output may wait to be taken before its step is looked after again.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// How a run is to be done.
 #[derive(Debug, Clone)]
@@ -64,7 +68,7 @@ enum Message {
 #[derive(Debug, Clone)]
 pub struct Interrupter {
     cancel: Arc<Cancel>,
-    sender: SyncSender<Message>,
+    sender: Sender<Message>,
 }
 
 impl Interrupter {
@@ -81,7 +85,7 @@ impl Interrupter {
 #[derive(Debug)]
 pub struct Run {
     cancel: Arc<Cancel>,
-    sender: SyncSender<Message>,
+    sender: Sender<Message>,
     receiver: Receiver<Message>,
 }
 
@@ -91,7 +95,7 @@ impl Run {
     /// # Errors
     /// Where the system has no file descriptors left.
     pub fn new() -> std::io::Result<Self> {
-        let (sender, receiver) = sync_channel(WAITING);
+        let (sender, receiver) = bounded(WAITING);
         Ok(Self { cancel: Arc::new(Cancel::new()?), sender, receiver })
     }
 
@@ -105,8 +109,7 @@ impl Run {
         let deadline = options.timeout.map(|timeout| (Instant::now() + timeout, timeout));
         let schedule = Schedule::new(plan.pipeline, &plan.stages, options.jobs, options.on_failure);
         let emitter = Emitter::new(listeners, means.masker);
-        let (orders, work) = channel();
-        let work = Mutex::new(work);
+        let (orders, work) = unbounded();
         let Self { cancel, sender, receiver } = self;
         let cancel = &*cancel;
         thread::scope(|scope| {
@@ -133,8 +136,8 @@ impl Run {
 
 /// Runs the stages it is given, until there are no more orders.
 fn worker(
-    work: &Mutex<Receiver<StageId>>,
-    sender: &SyncSender<Message>,
+    work: &Receiver<StageId>,
+    sender: &Sender<Message>,
     plan: &Plan<'_>,
     means: &Means<'_>,
     cancel: &Cancel,
@@ -143,10 +146,12 @@ fn worker(
     // The coordinator outlives the workers: it waits for each stage that it gave out.
     let say = |message| drop(sender.send(message));
     let tell = |kind| say(Message::Happened(kind));
-    let attempt = Attempt { plan, executor: means.executor, caller: means.caller, cancel, deadline, tell: &tell };
-    loop {
-        let order = work.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(id) = order else { return };
+    let offer = |kind| match sender.send_timeout(Message::Happened(kind), PATIENCE) {
+        Err(SendTimeoutError::Timeout(Message::Happened(kind))) => Some(kind),
+        _ => None,
+    };
+    let attempt = Attempt { plan, executor: means.executor, caller: means.caller, cancel, deadline, tell: &tell, offer: &offer };
+    while let Ok(id) = work.recv() {
         say(Message::Finished(id, Box::new(attempt.run(id))));
     }
 }

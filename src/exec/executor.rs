@@ -35,8 +35,6 @@ pub enum Ending {
     TimedOut,
     /// By us: the run is over.
     Cancelled,
-    /// By us: it asked the terminal, which nobody answers.
-    AskedTerminal,
     /// It never began; the text says why.
     NotStarted(String),
 }
@@ -50,8 +48,9 @@ pub struct StepEnd {
     pub left_behind: Vec<String>,
 }
 
-/// Takes what a step prints, masked, cut at no character.
-pub type OutputSink<'s> = dyn FnMut(Stream, Vec<u8>) + 's;
+/// Takes what a step prints, masked, cut at no character. Gives it back where nobody has taken it for a while: it is offered again,
+/// before anything else, so that a step nobody listens to can still be ended in time.
+pub type OutputSink<'s> = dyn FnMut(Stream, Vec<u8>) -> Option<Vec<u8>> + 's;
 
 /// Runs steps; several threads may call it at once.
 pub trait Executor: Sync {

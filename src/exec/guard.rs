@@ -2,14 +2,16 @@
 //!
 //! A second process of this program waits on a pipe that closes when shipway ends, in whatever way. A small file without a name,
 //! shared by both, says which process groups run at that instant; nothing wakes the guard before. What fled its group is found by the
-//! stage in its environment; processes of another shipway that still lives are left to that one.
+//! stage in its environment and by whom it was given to when shipway ended; the steps of another shipway are its own.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, PipeWriter, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 
+use rustix::event::Timespec;
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::processes::Process;
@@ -18,7 +20,10 @@ use super::processes::Process;
 pub const COMMAND: &str = "__guard";
 
 /// How often the guard looks for what fled: each round may free what the last one's victims started.
-const ROUNDS: usize = 20;
+const ROUNDS: usize = 200;
+
+/// Between two rounds.
+const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 
 /// The shipway side.
 #[derive(Debug)]
@@ -75,7 +80,7 @@ impl Drop for Guard {
 /// Is the guard: waits until standard input ends, then ends whatever runs of the steps noted in standard output's file.
 pub fn stand() {
     let own = i32::try_from(std::process::id()).unwrap_or(0);
-    let began = Process::look(own).map_or(0, |process| process.began);
+    let Some(guard) = Process::look(own) else { return };
     let mut input = io::stdin();
     let mut nothing = [0; 8];
     while matches!(input.read(&mut nothing), Ok(1..)) {}
@@ -87,11 +92,13 @@ pub fn stand() {
                 let _gone = kill_process_group(group, Signal::KILL);
             }
         }
-        let fled = fled(own, began);
-        if fled.is_empty() {
+        let fled = fled(&guard);
+        if fled.is_empty() && Process::look(own).is_some_and(|now| now.parent != guard.parent) {
             break;
         }
         fled.iter().for_each(Process::kill);
+        // The rest of shipway's end, or of theirs.
+        let _woken = rustix::event::poll(&mut [], Some(&PAUSE));
     }
 }
 
@@ -109,15 +116,27 @@ fn groups() -> Vec<i32> {
     groups.filter(|group| *group > 1).collect()
 }
 
-/// Returns the processes begun after the guard that a step's environment names, and above which no other shipway lives.
-fn fled(own: i32, began: u64) -> Vec<Process> {
-    let all = Process::all();
-    let program = std::fs::read_link("/proc/self/exe").ok();
-    let is_shipway = |pid: i32| program.is_some() && std::fs::read_link(format!("/proc/{pid}/exe")).ok() == program;
-    let parent = |pid: i32| all.iter().find(|process| process.pid == pid).map(|process| process.parent);
-    let has_shipway = |process: &Process| {
-        std::iter::successors(Some(process.parent), |pid| parent(*pid)).take_while(|pid| *pid > 1).take(1000).any(is_shipway)
+/// Returns the processes of steps that fled their groups: begun after the guard, named by a step's environment, and given, they or
+/// those that they descend from, to whoever the guard itself was given to when shipway ended. Where that is a shipway, in a step of
+/// which ours ran, they are left to it.
+fn fled(guard: &Process) -> Vec<Process> {
+    let all: HashMap<i32, Process> = Process::all().into_iter().map(|process| (process.pid, process)).collect();
+    let Some(heir) = all.get(&guard.pid).map(|now| now.parent).filter(|heir| *heir != guard.parent) else { return Vec::new() };
+    let program = |pid: &str| std::fs::read_link(format!("/proc/{pid}/exe")).ok().and_then(|path| path.file_name().map(ToOwned::to_owned));
+    if program(&heir.to_string()).is_some_and(|heir| Some(heir) == program("self")) {
+        return Vec::new();
+    }
+    let is_candidate =
+        |process: &Process| process.pid != guard.pid && process.began >= guard.began && process.variable("SHIPWAY_STAGE").is_some();
+    let descends = |process: &Process| {
+        let mut above = process;
+        while above.parent != heir {
+            match all.get(&above.parent) {
+                Some(parent) if is_candidate(parent) => above = parent,
+                _ => return false,
+            }
+        }
+        true
     };
-    let candidates = all.iter().filter(|process| process.pid != own && process.began >= began && !process.ended);
-    candidates.filter(|process| process.variable("SHIPWAY_STAGE").is_some() && !has_shipway(process)).cloned().collect()
+    all.values().filter(|process| !process.ended && is_candidate(process) && descends(process)).cloned().collect()
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! StepCommand --local--> process (one step: pipes, deadline, TERM, grace, KILL)
-//!                          |-- capture   bytes -> masked text
+//!                          |-- streams   bytes -> masked text
 //!                          |-- sweep     whatever the step left behind, by /proc (processes)
 //!                          `-- guard     the same, should shipway itself be killed
 //! ```
@@ -19,5 +19,7 @@ mod capture;
 mod process;
 mod processes;
 mod program;
+mod session;
+mod streams;
 mod sweep;
 mod watch;

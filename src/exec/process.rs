@@ -1,27 +1,26 @@
 //! One step as a process: started in a group of its own, listened to, and ended in time.
 //!
-//! One thread a step and one `poll(2)` over both streams, the process (`watch`) and the wish to stop: nothing wakes it before
-//! something happens. The step is over when its first process is; a grandchild that keeps a stream open does not hold it up.
+//! One thread a step and one `poll(2)` over both streams, the process (`watch`) and the wish to stop. The step is over when its first process is; a grandchild that keeps a stream open does not hold it up.
 
 use std::ffi::OsString;
-use std::io::{self, PipeReader, Read};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::cancel::Cancel;
-use super::capture::Capture;
 use super::executor::{Ending, OutputSink, StepCommand, StepEnd};
 use super::processes::{Process, descendants};
 use super::program;
+use super::session::own_session;
+use super::streams::{LAST_READS, Streams};
 use super::sweep::Sweep;
 use super::watch::Watch;
 use crate::base::secret::Masker;
-use crate::model::event::Stream;
 
 /// Between TERM and KILL (contract, section 5).
 const GRACE: Duration = Duration::from_secs(5);
@@ -29,15 +28,11 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How long the streams of a step that has ended may stay open: what a shell's `>(tee log)` still has to write.
 const LINGER: Duration = Duration::from_millis(100);
 
-/// How often a step with a terminal in reach is looked at, and the rest of a group that was told to end.
-const TICK: Duration = Duration::from_millis(250);
+/// How often orphans that ended while the step runs are waited for.
+const TICK: Duration = Duration::from_millis(500);
+
+/// How often the rest of a group that was told to end is looked at.
 const SHORT_TICK: Duration = Duration::from_millis(10);
-
-/// As much as Linux keeps in a pipe, and as much as is read at once.
-const CHUNK: usize = 64 * 1024;
-
-/// A pipe for a step that prints much: fewer, larger reads.
-const LARGE_PIPE: usize = 1024 * 1024;
 
 /// What a step runs in.
 #[derive(Debug, Clone, Copy)]
@@ -64,23 +59,13 @@ struct Stop {
     killed: bool,
 }
 
-/// One of the two streams; `None` once it has ended.
-#[derive(Debug)]
-struct Pipe {
-    stream: Stream,
-    reader: Option<PipeReader>,
-    capture: Capture,
-    large: bool,
-}
-
 /// A step's process, from its start to its end.
 struct Running<'a> {
     around: &'a Surroundings<'a>,
     handle: Arc<duct::Handle>,
     pid: Pid,
     watch: Watch,
-    pipes: [Pipe; 2],
-    buffer: Vec<u8>,
+    streams: Streams,
     stop: Option<Stop>,
 }
 
@@ -100,7 +85,7 @@ impl<'a> Running<'a> {
         let failed = |error: io::Error| format!("`{}` cannot be started: {}", crate::base::text::visible(name), explain(&error));
         let (stdout, stdout_writer) = io::pipe().map_err(failed)?;
         let (stderr, stderr_writer) = io::pipe().map_err(failed)?;
-        let called = name.to_owned();
+        let (called, has_terminal) = (name.to_owned(), around.has_terminal);
         // The expression holds the writing ends: it must be gone before we wait for the end of the streams.
         let handle = duct::cmd(program, &command.words[1..])
             .dir(&command.dir)
@@ -110,7 +95,12 @@ impl<'a> Running<'a> {
             .stderr_file(stderr_writer)
             .unchecked()
             .before_spawn(move |process| {
-                process.process_group(0).arg0(&called);
+                process.arg0(&called);
+                if has_terminal {
+                    own_session(process);
+                } else {
+                    process.process_group(0);
+                }
                 Ok(())
             })
             .start()
@@ -124,20 +114,22 @@ impl<'a> Running<'a> {
             let _status = handle.wait();
             failed(error)
         })?;
-        let pipe = |stream, reader| Pipe { stream, reader: Some(reader), capture: Capture::default(), large: false };
-        let pipes = [pipe(Stream::Stdout, stdout), pipe(Stream::Stderr, stderr)];
-        Ok(Self { around, handle, pid, watch, pipes, buffer: Vec::new(), stop: None })
+        Ok(Self { around, handle, pid, watch, streams: Streams::new(stdout, stderr), stop: None })
     }
 
     fn supervise(&mut self, command: &StepCommand, output: &mut OutputSink<'_>) -> StepEnd {
         let token = self.around.sweep.began(self.pid.as_raw_nonzero().get(), &command.stage);
         loop {
             let ready = self.wait(self.next_wake(command.deadline));
-            self.read(&ready, output);
+            self.streams.read(ready.pipes, self.around.masker);
+            self.streams.offer(output);
             if ready.ended {
                 break;
             }
             self.check_limits(command.deadline);
+            if ready.pipes == [false, false] && !self.streams.is_waiting() {
+                self.around.sweep.reap();
+            }
         }
         match self.stop {
             Some(_) => self.end_group(output),
@@ -157,41 +149,27 @@ impl<'a> Running<'a> {
     }
 
     /// Returns for how long nothing need be done unless something happens.
-    fn next_wake(&self, deadline: Option<Instant>) -> Option<Duration> {
+    fn next_wake(&self, deadline: Option<Instant>) -> Duration {
         let limit = match &self.stop {
             Some(stop) if stop.killed => Some(SHORT_TICK),
             Some(stop) => Some(stop.kill_at.saturating_duration_since(Instant::now())),
             None => deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
         };
-        let tick = self.around.has_terminal.then_some(TICK);
-        limit.into_iter().chain(tick).min()
+        let tick = if self.streams.is_waiting() { Duration::ZERO } else { TICK };
+        limit.map_or(tick, |limit| limit.min(tick))
     }
 
     /// Waits until a stream has something, the process has ended, all are to end, or the time is over.
-    fn wait(&self, time: Option<Duration>) -> Ready {
-        let cancel = self.around.cancel.next_level();
-        let sources: [Option<BorrowedFd<'_>>; 4] = [
-            self.pipes[0].reader.as_ref().map(AsFd::as_fd),
-            self.pipes[1].reader.as_ref().map(AsFd::as_fd),
-            Some(self.watch.as_fd()),
-            cancel,
-        ];
+    fn wait(&self, time: Duration) -> Ready {
+        let [stdout, stderr] = self.streams.sources();
+        let sources: [Option<BorrowedFd<'_>>; 4] = [stdout, stderr, Some(self.watch.as_fd()), self.around.cancel.next_level()];
         let mut waiting: Vec<PollFd<'_>> = sources.iter().flatten().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
-        let time = time.and_then(|time| Timespec::try_from(time).ok());
+        let time = Timespec::try_from(time).ok();
         // Interrupted by a signal: nothing is ready, and the caller looks at its limits.
         let _interrupted = poll(&mut waiting, time.as_ref());
         let mut results = waiting.iter().map(|fd| !fd.revents().is_empty());
         let ready = sources.map(|source| source.is_some() && results.next().unwrap_or(false));
         Ready { pipes: [ready[0], ready[1]], ended: ready[2] }
-    }
-
-    fn read(&mut self, ready: &Ready, output: &mut OutputSink<'_>) {
-        if self.buffer.is_empty() && (ready.pipes[0] || ready.pipes[1]) {
-            self.buffer = vec![0; CHUNK];
-        }
-        for (pipe, _) in self.pipes.iter_mut().zip(ready.pipes).filter(|(_, ready)| *ready) {
-            pipe.read(&mut self.buffer, self.around.masker, output);
-        }
     }
 
     /// Ends the process where it is time to.
@@ -202,8 +180,6 @@ impl<'a> Running<'a> {
                 Some(Ending::Cancelled)
             } else if deadline.is_some_and(|deadline| now >= deadline) {
                 Some(Ending::TimedOut)
-            } else if self.around.has_terminal && self.asks_terminal() {
-                Some(Ending::AskedTerminal)
             } else {
                 None
             };
@@ -218,13 +194,6 @@ impl<'a> Running<'a> {
         if kill {
             self.kill_tree();
         }
-    }
-
-    /// Tells whether the kernel has stopped the process because it reads or sets the terminal, which is not its own.
-    fn asks_terminal(&self) -> bool {
-        let look = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        let signal = waitid(WaitId::Pid(self.pid), look).ok().flatten().and_then(|status| status.stopping_signal());
-        signal.is_some_and(|signal| signal == Signal::TTIN.as_raw() || signal == Signal::TTOU.as_raw())
     }
 
     fn signal(&self, signal: Signal) {
@@ -257,8 +226,8 @@ impl<'a> Running<'a> {
     /// Lets the streams of a process that has ended come to their end, for a moment.
     fn linger(&mut self, output: &mut OutputSink<'_>) {
         let until = Instant::now() + LINGER;
-        self.drain_some(output);
-        while self.pipes.iter().any(|pipe| pipe.reader.is_some()) {
+        self.take_what_is_there(output);
+        while self.streams.is_open() {
             let rest = until.saturating_duration_since(Instant::now());
             if rest.is_zero() || self.around.cancel.is_stopped() {
                 return;
@@ -269,65 +238,33 @@ impl<'a> Running<'a> {
 
     /// Reads what comes within `time`; the process has ended already.
     fn pause(&mut self, time: Duration, output: &mut OutputSink<'_>) {
-        let sources: Vec<BorrowedFd<'_>> = self.pipes.iter().filter_map(|pipe| pipe.reader.as_ref().map(AsFd::as_fd)).collect();
-        let mut waiting: Vec<PollFd<'_>> = sources.into_iter().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        let sources = self.streams.sources();
+        let mut waiting: Vec<PollFd<'_>> = sources.iter().flatten().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
         let time = Timespec::try_from(time).ok();
         let _interrupted = poll(&mut waiting, time.as_ref());
         drop(waiting);
-        self.drain_some(output);
+        self.take_what_is_there(output);
     }
 
     /// Reads what is there now, without waiting.
-    fn drain_some(&mut self, output: &mut OutputSink<'_>) {
-        let ready = Ready { ended: true, ..self.wait(Some(Duration::ZERO)) };
-        self.read(&ready, output);
+    fn take_what_is_there(&mut self, output: &mut OutputSink<'_>) {
+        let ready = self.wait(Duration::ZERO);
+        self.streams.read(ready.pipes, self.around.masker);
+        self.streams.offer(output);
     }
 
     /// Reads what is left, at most what a pipe can hold, and closes the streams.
     fn drain(&mut self, output: &mut OutputSink<'_>) {
-        for _ in 0..2 * LARGE_PIPE / CHUNK {
-            let ready = self.wait(Some(Duration::ZERO));
-            if !ready.pipes.contains(&true) {
+        self.streams.flush(output);
+        for _ in 0..LAST_READS {
+            let ready = self.wait(Duration::ZERO);
+            if ready.pipes == [false, false] {
                 break;
             }
-            self.read(&ready, output);
+            self.streams.read(ready.pipes, self.around.masker);
+            self.streams.flush(output);
         }
-        for pipe in &mut self.pipes {
-            pipe.close(output);
-        }
-    }
-}
-
-impl Pipe {
-    fn read(&mut self, buffer: &mut [u8], masker: &Masker, output: &mut OutputSink<'_>) {
-        let Some(reader) = &mut self.reader else {
-            return;
-        };
-        match reader.read(buffer) {
-            Ok(0) => self.close(output),
-            Ok(length) => {
-                if length == buffer.len() && !std::mem::replace(&mut self.large, true) {
-                    // Refused where the user's pipes are at their limit: then it stays as it is.
-                    #[cfg(target_os = "linux")]
-                    let _refused = rustix::pipe::fcntl_setpipe_size(&*reader, LARGE_PIPE);
-                }
-                let text = self.capture.push(masker, &buffer[..length]);
-                if !text.is_empty() {
-                    output(self.stream, text);
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => self.close(output),
-        }
-    }
-
-    fn close(&mut self, output: &mut OutputSink<'_>) {
-        if self.reader.take().is_some() {
-            let rest = self.capture.finish();
-            if !rest.is_empty() {
-                output(self.stream, rest);
-            }
-        }
+        self.streams.close(output);
     }
 }
 

@@ -26,9 +26,10 @@ impl Process {
         // The name stands in parentheses and may hold anything, parentheses too.
         let behind = stat.iter().rposition(|byte| *byte == b')')?;
         let fields: Vec<&str> = std::str::from_utf8(stat.get(behind + 2..)?).ok()?.split(' ').collect();
-        let number = |index: usize| fields.get(index)?.parse().ok();
-        let ended = matches!(*fields.first()?, "Z" | "X");
-        Some(Self { pid, parent: number(1)?, group: number(2)?, ended, began: fields.get(19)?.parse().ok()? })
+        // A process whose first thread has ended looks like one that has; it has ended when no other thread is left.
+        let threads: u32 = number_at(&fields, 17)?;
+        let ended = matches!(*fields.first()?, "Z" | "X") && threads <= 1;
+        Some(Self { pid, parent: number_at(&fields, 1)?, group: number_at(&fields, 2)?, ended, began: number_at(&fields, 19)? })
     }
 
     /// Returns all processes.
@@ -39,13 +40,17 @@ impl Process {
         entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter_map(Self::look).collect()
     }
 
-    /// Returns the pids of the children that were begun by this process's main thread or given to it because their parents ended.
-    pub(super) fn adopted() -> Vec<i32> {
-        let own = std::process::id();
-        match fs::read_to_string(format!("/proc/{own}/task/{own}/children")) {
-            Ok(children) => children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect(),
-            Err(_) => Vec::new(),
-        }
+    /// Returns the pids of the children of one of our threads. Those whose parents ended are given to the main thread, whose number
+    /// is the process's own.
+    pub(super) fn children(thread: i32) -> Vec<i32> {
+        let children = fs::read_to_string(format!("/proc/self/task/{thread}/children")).unwrap_or_default();
+        children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+    }
+
+    /// Returns our threads.
+    pub(super) fn own_threads() -> Vec<i32> {
+        let entries = fs::read_dir("/proc/self/task").into_iter().flatten();
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
     }
 
     /// Returns the value of a variable in the environment it was started with.
@@ -78,6 +83,10 @@ impl Process {
             let _ended = kill_process(pid, Signal::KILL);
         }
     }
+}
+
+fn number_at<N: std::str::FromStr>(fields: &[&str], index: usize) -> Option<N> {
+    fields.get(index)?.parse().ok()
 }
 
 /// Returns those of `all` that descend from one of `roots`, without the roots.

@@ -102,38 +102,58 @@ impl Sweep {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits for orphans that have ended, so that whoever looks for them sees that they have.
+    pub(super) fn reap(&self) {
+        let state = self.lock();
+        let _alive = self.orphans(&state, None, &[main_thread()]);
+    }
+
     fn clear(&self, state: &mut State, step: Option<&Running>) -> Vec<String> {
+        // What is begun as a sibling of a step belongs to the thread that began the step.
+        let threads = if step.is_some() { vec![main_thread(), this_thread()] } else { Process::own_threads() };
         let mut left = Vec::new();
         let mut doomed: HashSet<i32> = HashSet::new();
         for _ in 0..ROUNDS {
-            let orphans: Vec<Process> = self.orphans();
+            let orphans = self.orphans(state, step, &threads);
             let due: Vec<Process> =
                 orphans.into_iter().filter(|orphan| doomed.contains(&orphan.pid) || state.is_due(orphan, step)).collect();
             if due.is_empty() {
                 break;
             }
-            let all = Process::all();
             let roots: Vec<i32> = due.iter().map(|process| process.pid).collect();
-            doomed.extend(descendants(&all, &roots).iter().map(|process| process.pid));
-            for process in due {
-                left.push(process.describe());
-                process.kill();
-                wait_until_gone(process.pid);
-            }
+            let family = descendants(&Process::all(), &roots);
+            left.extend(due.iter().filter(|process| !doomed.contains(&process.pid)).map(Process::describe));
+            doomed.extend(family.iter().map(|process| process.pid));
+            due.iter().chain(&family).for_each(Process::kill);
+            due.iter().for_each(|process| wait_until_gone(process.pid));
         }
         left
     }
 
-    /// Returns the processes that were given to us and live; those that ended are waited for.
-    fn orphans(&self) -> Vec<Process> {
+    /// Returns the processes that were given to us, or begun beside a step, and live; those that ended are waited for. The steps
+    /// themselves are not among them.
+    fn orphans(&self, state: &State, step: Option<&Running>, threads: &[i32]) -> Vec<Process> {
         let own = self.guard.as_ref().map_or(0, Guard::pid);
-        let pids = Process::adopted().into_iter().filter(|pid| *pid != own);
+        let is_step = |pid: i32| step.into_iter().chain(state.running.values()).any(|running| running.group == pid);
+        let pids = threads.iter().flat_map(|thread| Process::children(*thread)).filter(|pid| *pid != own && !is_step(*pid));
         let (ended, alive): (Vec<Process>, Vec<Process>) = pids.filter_map(Process::look).partition(|process| process.ended);
         for process in ended {
             reap(process.pid);
         }
         alive
     }
+}
+
+fn main_thread() -> i32 {
+    rustix::process::getpid().as_raw_nonzero().get()
+}
+
+/// Returns the number of the thread that calls, which is the one that began its step.
+fn this_thread() -> i32 {
+    #[cfg(target_os = "linux")]
+    return rustix::thread::gettid().as_raw_nonzero().get();
+    #[cfg(not(target_os = "linux"))]
+    return main_thread();
 }
 
 impl State {

@@ -1,0 +1,123 @@
+//! What a step prints: read from its two pipes, masked, and handed on as fast as somebody takes it.
+
+use std::collections::VecDeque;
+use std::io::{self, PipeReader, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::capture::Capture;
+use super::executor::OutputSink;
+use crate::base::secret::Masker;
+use crate::model::event::Stream;
+
+/// As much as Linux keeps in a pipe, and as much as is read at once.
+const CHUNK: usize = 64 * 1024;
+
+/// A pipe for a step that prints much: fewer, larger reads.
+const LARGE_PIPE: usize = 1024 * 1024;
+
+/// How often a pipe may be read once nobody should write to it any more: twice what it can hold.
+pub(super) const LAST_READS: usize = 2 * LARGE_PIPE / CHUNK;
+
+/// Both streams of a step.
+#[derive(Debug)]
+pub(super) struct Streams {
+    pipes: [Pipe; 2],
+    buffer: Vec<u8>,
+    /// Read, but not taken yet: until it is, nothing more is read, which holds the step up and not us.
+    waiting: VecDeque<(Stream, Vec<u8>)>,
+}
+
+/// One of the two streams.
+#[derive(Debug)]
+struct Pipe {
+    stream: Stream,
+    /// `None` once it has ended.
+    reader: Option<PipeReader>,
+    capture: Capture,
+    large: bool,
+}
+
+impl Streams {
+    /// Reads from these ends of the pipes.
+    pub(super) fn new(stdout: PipeReader, stderr: PipeReader) -> Self {
+        let pipe = |stream, reader| Pipe { stream, reader: Some(reader), capture: Capture::default(), large: false };
+        Self { pipes: [pipe(Stream::Stdout, stdout), pipe(Stream::Stderr, stderr)], buffer: Vec::new(), waiting: VecDeque::new() }
+    }
+
+    /// Returns what to poll: nothing while something waits to be taken.
+    pub(super) fn sources(&self) -> [Option<BorrowedFd<'_>>; 2] {
+        let source = |index: usize| self.pipes[index].reader.as_ref().filter(|_| self.waiting.is_empty()).map(AsFd::as_fd);
+        [source(0), source(1)]
+    }
+
+    /// Tells whether something waits to be taken.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Tells whether a stream has not ended.
+    pub(super) fn is_open(&self) -> bool {
+        self.pipes.iter().any(|pipe| pipe.reader.is_some())
+    }
+
+    /// Reads once from each stream that is ready.
+    pub(super) fn read(&mut self, ready: [bool; 2], masker: &Masker) {
+        if self.buffer.is_empty() && ready != [false, false] {
+            self.buffer = vec![0; CHUNK];
+        }
+        for (pipe, _) in self.pipes.iter_mut().zip(ready).filter(|(_, ready)| *ready) {
+            let text = pipe.read(&mut self.buffer, masker);
+            self.waiting.extend(text.filter(|text| !text.is_empty()).map(|text| (pipe.stream, text)));
+        }
+    }
+
+    /// Hands on what waits, as far as it is taken.
+    pub(super) fn offer(&mut self, output: &mut OutputSink<'_>) {
+        while let Some((stream, text)) = self.waiting.pop_front() {
+            if let Some(text) = output(stream, text) {
+                self.waiting.push_front((stream, text));
+                return;
+            }
+        }
+    }
+
+    /// Hands on all that waits, however long it takes.
+    pub(super) fn flush(&mut self, output: &mut OutputSink<'_>) {
+        while self.is_waiting() {
+            self.offer(output);
+        }
+    }
+
+    /// Closes the streams.
+    pub(super) fn close(&mut self, output: &mut OutputSink<'_>) {
+        for pipe in &mut self.pipes {
+            let rest = pipe.close();
+            self.waiting.extend(rest.filter(|rest| !rest.is_empty()).map(|rest| (pipe.stream, rest)));
+        }
+        self.flush(output);
+    }
+}
+
+impl Pipe {
+    fn read(&mut self, buffer: &mut [u8], masker: &Masker) -> Option<Vec<u8>> {
+        let reader = self.reader.as_mut()?;
+        match reader.read(buffer) {
+            Ok(0) => self.close(),
+            Ok(length) => {
+                if length == buffer.len() && !std::mem::replace(&mut self.large, true) {
+                    // Refused where the user's pipes are at their limit: then it stays as it is.
+                    #[cfg(target_os = "linux")]
+                    let _refused = rustix::pipe::fcntl_setpipe_size(&*reader, LARGE_PIPE);
+                }
+                Some(self.capture.push(masker, &buffer[..length]))
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
+            Err(_) => self.close(),
+        }
+    }
+
+    /// Ends the stream, and returns what was held back of it.
+    fn close(&mut self) -> Option<Vec<u8>> {
+        self.reader.take().map(|_| self.capture.finish())
+    }
+}

@@ -1,5 +1,6 @@
 //! Flags that several commands share, and how their values are read.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -45,6 +46,11 @@ pub(super) enum Format {
 /// Reads a duration from the command line.
 pub(super) fn read_duration(text: &str) -> Result<Duration, String> {
     duration::parse(text).ok_or_else(|| format!("a duration is {}", duration::FORM))
+}
+
+/// Reads how many stages run at once.
+pub(super) fn read_jobs(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "a whole number from 1".to_owned())
 }
 
 /// Reads a switch from the environment.

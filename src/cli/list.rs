@@ -1,5 +1,7 @@
 //! `list`: the stages.
 
+use std::borrow::Cow;
+
 use clap::Args;
 use serde_json::json;
 
@@ -51,10 +53,22 @@ fn table(pipeline: &Pipeline, screen: &Screen) -> String {
     pipeline.ids().zip(&pipeline.stages).map(line).collect()
 }
 
+/// Returns the names of stages; where all stages of a matrix are among them, the name of the matrix.
+fn names_of<'p>(pipeline: &'p Pipeline, ids: &[StageId]) -> Vec<Cow<'p, str>> {
+    let is_whole = |group: &str| pipeline.ids().filter(|id| *pipeline.stage(*id).group == *group).all(|id| ids.contains(&id));
+    let name = |id: &StageId| {
+        let stage = pipeline.stage(*id);
+        visible(if stage.name != stage.group && is_whole(&stage.group) { &stage.group } else { &stage.name })
+    };
+    let mut names: Vec<_> = ids.iter().map(name).collect();
+    names.dedup();
+    names
+}
+
 /// Returns what a stage waits for, in words.
 pub(super) fn waits(pipeline: &Pipeline, stage: &Stage) -> String {
     let names = |word: &str, ids: &[StageId]| {
-        let names: Vec<_> = ids.iter().map(|id| visible(&pipeline.stage(*id).name)).collect();
+        let names = names_of(pipeline, ids);
         if names.is_empty() { None } else { Some(format!("{word} {}", names.join(", "))) }
     };
     [names("needs", &stage.needs), names("after", &stage.after)].into_iter().flatten().collect::<Vec<_>>().join("; ")

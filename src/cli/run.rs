@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::failing::Failing;
-use super::flags::{Format, Global, SWITCH, read_duration, read_switch};
+use super::flags::{Format, Global, SWITCH, read_duration, read_jobs, read_switch};
 use super::project::{Project, invocation};
 use super::screen::Screen;
 use super::signals;
@@ -33,7 +33,7 @@ pub(super) struct Arguments {
     #[arg(value_name = "STAGE")]
     stages: Vec<String>,
     /// How many stages run at once; without it, as many as there are processors
-    #[arg(short, long, env = "SHIPWAY_JOBS", value_name = "N")]
+    #[arg(short, long, env = "SHIPWAY_JOBS", value_name = "N", value_parser = read_jobs)]
     jobs: Option<NonZeroUsize>,
     /// After a failure, run all that does not depend on it
     #[arg(short, long, env = "SHIPWAY_KEEP_GOING", action = SWITCH, value_parser = read_switch)]

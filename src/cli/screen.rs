@@ -2,8 +2,11 @@
 
 use std::io::{self, IsTerminal, LineWriter, Stderr, Stdout, Write};
 
+use clap::error::{ContextKind, ContextValue};
+
 use super::failing::Failing;
 use super::flags::When;
+use crate::base::text::shell_quote;
 use crate::model::outcome::Exit;
 use crate::report::diagnostics;
 use crate::report::theme::Theme;
@@ -55,6 +58,9 @@ impl Screen {
         } else {
             let text = if io::stderr().is_terminal() { rendered.ansi().to_string() } else { rendered.to_string() };
             let _tolerant = self.err.write_all(text.as_bytes());
+            if let Some(hint) = hint(error) {
+                let _tolerant = writeln!(self.err, "\n  {} {hint}", self.err_theme.strong("help:"));
+            }
         }
         self.conclude(Ok(if is_result { Exit::Passed } else { Exit::Usage }))
     }
@@ -103,4 +109,18 @@ impl Screen {
             _ => exit,
         }
     }
+}
+
+/// Returns what clap does not know: that a stage may have been meant, and that a value came from the environment.
+fn hint(error: &clap::Error) -> Option<String> {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        _ => None,
+    };
+    if let Some(name) = context(ContextKind::InvalidSubcommand) {
+        return Some(format!("to run a stage of that name: shipway run {}", shell_quote(&name)));
+    }
+    let value = context(ContextKind::InvalidValue)?;
+    let (name, _) = std::env::vars().find(|(name, held)| name.starts_with("SHIPWAY_") && *held == value)?;
+    Some(format!("the environment variable {name} holds this value"))
 }

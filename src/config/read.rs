@@ -108,9 +108,13 @@ pub(super) struct Read {
 pub(super) fn read(text: &str, table: &'static Table, problems: &mut Vec<Diagnostic>) -> Read {
     let (parsed, errors) = DeTable::parse_recoverable(text);
     let broken = !errors.is_empty();
-    for error in errors {
-        let span = error.span().unwrap_or(0..0);
-        problems.push(Diagnostic::error(syntax_message(error.message()), span, "not valid TOML here"));
+    let at = |error: &toml::de::Error| error.span().unwrap_or(0..0);
+    let unclosed = errors.iter().find(|error| ["unclosed array", "unclosed inline"].iter().any(|start| error.message().starts_with(start)));
+    if let (Some(unclosed), Some(first)) = (unclosed, errors.iter().map(at).min_by_key(|span| span.start)) {
+        // What follows an open bracket fits nowhere: one cause, one error.
+        problems.push(Diagnostic::error(syntax_message(unclosed.message()), first, "what was opened before is still open here"));
+    } else {
+        problems.extend(errors.iter().map(|error| Diagnostic::error(syntax_message(error.message()), at(error), "not valid TOML here")));
     }
     let mut reader = Reader { problems, broken };
     Read { fields: reader.fields(parsed.get_ref(), 0..text.len().min(1), table), broken }
@@ -167,13 +171,17 @@ impl Reader<'_> {
 
     /// Says that a value has the wrong form.
     fn wrong<T>(&mut self, value: &Spanned<DeValue<'_>>, expected: &str) -> Option<T> {
-        let found = value.get_ref().type_str();
+        let found = match value.get_ref().type_str() {
+            "string" => "text",
+            "array" => "list",
+            found => found,
+        };
         let article = if found.starts_with(['a', 'i', 'o']) { "an" } else { "a" };
         let quoted = match value.get_ref() {
             DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) if expected == "a text" => {
                 Some("put it in quotes".to_owned())
             }
-            DeValue::String(text) if expected.starts_with("a list of texts") => Some(format!("put it in brackets: [{text:?}]")),
+            DeValue::String(text) if expected.starts_with("a list of ") => Some(format!("put it in brackets: [{text:?}]")),
             DeValue::String(text) if expected.starts_with("true or") && ["true", "false"].contains(&&**text) => {
                 Some(format!("take away the quotes: {text}"))
             }

@@ -149,9 +149,11 @@ impl<'d> Names<'d> {
             }
             let problem =
                 Diagnostic::error(format!("there is no stage `{}`", name.value.escape_debug()), name.span.clone(), "unknown stage");
+            let expands = name.value.contains("{matrix.");
+            let expands = expands.then(|| "names of stages are not expanded: the name of a matrix means all of its stages".to_owned());
             // Where all is wrong a comparison of all with all helps nobody.
             let known = (problems.len() < MOST_HELPS).then(|| self.meanings.keys().copied().collect::<BTreeSet<_>>());
-            problems.push(problem.maybe_help(known.and_then(|known| nearest::help("a stage", &name.value, known))));
+            problems.push(problem.maybe_help(expands.or_else(|| nearest::help("a stage", &name.value, known?))));
         }
         found
     }

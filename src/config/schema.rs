@@ -77,7 +77,7 @@ const fn required(name: &'static str, shape: Shape, about: &'static str) -> Key 
 pub(crate) static FILE: Table = Table {
     title: "the file",
     keys: &[
-        required("pipeline", Shape::Table(&PIPELINE), "the pipeline as a whole"),
+        required("pipeline", Shape::Table(&PIPELINE), "a file begins with [pipeline], and below it name = \"…\""),
         key("defaults", Shape::Table(&DEFAULTS), "defaults of stage keys"),
         key("stages", Shape::Tables(&STAGE), "the stages, by name"),
         key("pools", Shape::Sizes, "how many stages of a pool run at once, by name"),

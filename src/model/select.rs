@@ -81,7 +81,10 @@ fn find(pipeline: &Pipeline, names: &[String]) -> Result<Vec<StageId>, SelectErr
             let names = pipeline.stages.iter().flat_map(|stage| [&*stage.name, &*stage.group]);
             let mut all: Vec<&str> = names.collect();
             all.dedup();
-            return Err(SelectError::Unknown { name: name.clone(), help: nearest::help("a stage", name, all) });
+            return Err(SelectError::Unknown {
+                name: name.clone(),
+                help: nearest::help("a stage", name, all).or_else(|| Some("`shipway list` shows all stages".to_owned())),
+            });
         }
         found.extend(ids);
     }

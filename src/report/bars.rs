@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use console::Term;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::base::duration::show;
 use crate::base::text::visible;
 
 /// How often the clock in the region moves on.
 pub const TICK: Duration = Duration::from_millis(100);
 
-/// How many stages have a line of their own.
+/// How many stages have a line of their own, where the terminal is high enough.
 const MOST: usize = 8;
 
 /// One line for each running stage, and one for the run.
@@ -19,7 +21,16 @@ const MOST: usize = 8;
 pub struct Bars {
     all: MultiProgress,
     run: ProgressBar,
-    stages: BTreeMap<Arc<str>, ProgressBar>,
+    stages: BTreeMap<Arc<str>, Running>,
+}
+
+/// A stage that runs.
+#[derive(Debug)]
+struct Running {
+    began: Instant,
+    doing: String,
+    /// Its line; `None` while there is no room.
+    line: Option<ProgressBar>,
 }
 
 impl Bars {
@@ -28,43 +39,42 @@ impl Bars {
         console::set_colors_enabled_stderr(coloured);
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
         let run = all.add(ProgressBar::new(count as u64));
-        run.set_style(
-            ProgressStyle::with_template("{bar:24.green/dim} {pos}/{len} {elapsed:.dim}{wide_msg:.dim}")
-                .expect("a constant")
-                .progress_chars("━━─"),
-        );
+        let style = ProgressStyle::with_template("{bar:24.green/dim} {pos}/{len} {elapsed:.dim} {wide_msg:.dim}").expect("a constant");
+        run.set_style(style.progress_chars("━━─"));
         Self { all, run, stages: BTreeMap::new() }
     }
 
     /// Adds a stage that has begun.
     pub fn start(&mut self, stage: &Arc<str>) {
-        if self.stages.len() < MOST {
-            let bar = self.all.insert_before(&self.run, ProgressBar::new_spinner());
-            bar.set_style(ProgressStyle::with_template("{spinner:.cyan} {prefix} {elapsed:.dim} {wide_msg:.dim}").expect("a constant"));
-            bar.set_prefix(visible(stage).into_owned());
-            self.stages.insert(stage.clone(), bar);
-        }
+        self.stages.insert(stage.clone(), Running { began: Instant::now(), doing: String::new(), line: None });
+        self.fill();
     }
 
     /// Shows what a stage does now.
-    pub fn say(&self, stage: &str, text: &str) {
-        if let Some(bar) = self.stages.get(stage) {
-            bar.set_message(visible(text).into_owned());
+    pub fn say(&mut self, stage: &str, text: &str) {
+        if let Some(running) = self.stages.get_mut(stage) {
+            running.doing = visible(text).into_owned();
         }
     }
 
-    /// Takes away a stage that has ended; `counted` where it had begun or never will.
+    /// Takes away a stage that has ended or never will begin.
     pub fn finish(&mut self, stage: &str) {
-        if let Some(bar) = self.stages.remove(stage) {
-            bar.finish_and_clear();
-            self.all.remove(&bar);
+        if let Some(line) = self.stages.remove(stage).and_then(|running| running.line) {
+            line.finish_and_clear();
+            self.all.remove(&line);
         }
         self.run.inc(1);
+        self.fill();
     }
 
     /// Moves the clock on.
     pub fn tick(&self) {
-        self.stages.values().for_each(ProgressBar::tick);
+        for (stage, running) in &self.stages {
+            if let Some(line) = &running.line {
+                line.set_message(format!("{}  {}  {}", visible(stage), show(whole_seconds(running.began.elapsed())), running.doing));
+                line.tick();
+            }
+        }
         self.run.tick();
     }
 
@@ -79,4 +89,27 @@ impl Bars {
         // A terminal that has gone needs no clearing.
         let _gone = self.all.clear();
     }
+
+    /// Gives lines to the stages that have run longest without one, as far as there is room.
+    fn fill(&mut self) {
+        let room = usize::from(Term::stderr().size().0).saturating_sub(3).clamp(1, MOST);
+        let mut lines = self.stages.values().filter(|running| running.line.is_some()).count();
+        let mut waiting: Vec<(&Arc<str>, &mut Running)> = self.stages.iter_mut().filter(|(_, running)| running.line.is_none()).collect();
+        waiting.sort_by_key(|(_, running)| running.began);
+        let mut hidden = waiting.len();
+        for (_, running) in waiting {
+            if lines < room {
+                let line = self.all.insert_before(&self.run, ProgressBar::new_spinner());
+                line.set_style(ProgressStyle::with_template("{spinner:.cyan} {wide_msg}").expect("a constant"));
+                running.line = Some(line);
+                lines += 1;
+                hidden -= 1;
+            }
+        }
+        self.run.set_message(if hidden > 0 { format!("{hidden} more running") } else { String::new() });
+    }
+}
+
+fn whole_seconds(time: Duration) -> Duration {
+    Duration::from_secs(time.as_secs())
 }

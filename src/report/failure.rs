@@ -1,61 +1,65 @@
-//! The failure report: what failed, where, why, and what to do; the same layout everywhere.
+//! The failure report: why a stage failed and what to do, the same layout everywhere. What matters most stands last, so that it is on
+//! the screen: first the end of the output, then the reason, then the way on.
 
 use std::fmt::Write;
 
 use super::theme::Theme;
-use crate::base::text::visible;
+use crate::base::text::{count, visible};
 use crate::model::event::StageFinished;
 use crate::model::outcome::Failure;
 
-/// How many stages that did not run are named.
+/// How many stages are named in one line.
 const NAMED: usize = 8;
 
-/// Returns the report of one failed stage.
-///
-/// `places` are the `file:line` places in its output, `not_run` the stages that did not run because of it.
-pub fn render(finished: &StageFinished, failure: &Failure, places: &[String], not_run: &[&str], theme: Theme) -> String {
+/// What became of the other stages because this one failed.
+#[derive(Debug, Clone, Default)]
+pub struct Others<'a> {
+    /// Running ones that were ended.
+    pub ended: Vec<&'a str>,
+    /// Those that were never started.
+    pub not_run: Vec<&'a str>,
+}
+
+/// Returns the report of one failed stage, with at most `lines` lines of its output; `places` are the `file:line` places in it.
+pub fn render(finished: &StageFinished, failure: &Failure, lines: usize, places: &[String], others: &Others<'_>, theme: Theme) -> String {
     let mut text = String::new();
-    let reason = finished.reason.as_deref().unwrap_or("it failed");
-    let title = format!("{} {}", theme.mark(finished.outcome), theme.bad(&visible(&finished.stage)));
-    // Writing to a string cannot fail.
-    let _infallible = writeln!(text, "{title}: {}", visible(reason));
-    let mut field = |name: &str, value: &str| {
-        let _infallible = writeln!(text, "  {} {value}", theme.faint(&format!("{name:<10}")));
-    };
-    field("command", &indent(&failure.command));
-    if failure.dir != "." {
-        field("directory", &visible(&failure.dir));
-    }
-    if finished.attempts > 1 {
-        field("attempts", &finished.attempts.to_string());
-    }
-    if failure.tail.is_empty() {
-        field("output", &theme.faint("none"));
-    } else {
-        field("output", &theme.faint(&format!("the last {}", crate::base::text::count(failure.tail.len(), "line"))));
-        for line in &failure.tail {
-            let _infallible = writeln!(text, "    {} {line}", theme.faint("│"));
+    let stage = visible(&finished.stage);
+    let tail = &failure.tail[failure.tail.len().saturating_sub(lines)..];
+    if !tail.is_empty() {
+        let title = format!("the last {} of {stage}", count(tail.len(), "line"));
+        // Writing to a string cannot fail.
+        let _infallible = writeln!(text, "{}", theme.faint(&title));
+        for line in tail {
+            let _infallible = writeln!(text, "  {}", format!("{} {line}", theme.faint("│")).trim_end());
         }
+        text.push('\n');
     }
+    let reason = visible(finished.reason.as_deref().unwrap_or("it failed"));
+    let _infallible = writeln!(text, "{} {}: {reason}", theme.mark(finished.outcome), theme.bad(&stage));
     let mut field = |name: &str, value: &str| {
-        let _infallible = writeln!(text, "  {} {value}", theme.faint(&format!("{name:<10}")));
+        if !value.is_empty() {
+            let _infallible = writeln!(text, "  {} {value}", theme.faint(&format!("{name:<10}")));
+        }
     };
-    if !failure.tests.is_empty() {
-        field("tests", &failure.tests.join(", "));
-    }
-    if !places.is_empty() {
-        field("places", &places.join("  "));
-    }
-    if !not_run.is_empty() {
-        let named: Vec<_> = not_run.iter().take(NAMED).map(|name| visible(name)).collect();
-        let more = not_run.len().saturating_sub(NAMED);
-        field("not run", &if more > 0 { format!("{} and {more} more", named.join(", ")) } else { named.join(", ") });
-    }
+    field("command", &below(&failure.command));
+    field("directory", &visible(if failure.dir == "." { "" } else { &failure.dir }));
+    field("attempts", &if finished.attempts > 1 { finished.attempts.to_string() } else { String::new() });
+    field("output", if tail.is_empty() { "none" } else { "" });
+    field("tests", &failure.tests.join(", "));
+    field("places", &places.join("  "));
+    field("ended", &names(&others.ended));
+    field("not run", &names(&others.not_run));
     field("reproduce", &theme.strong(&visible(&failure.reproduce)));
     text
 }
 
+fn names(stages: &[&str]) -> String {
+    let named: Vec<_> = stages.iter().take(NAMED).map(|name| visible(name)).collect();
+    let more = stages.len().saturating_sub(NAMED);
+    if more > 0 { format!("{} and {more} more", named.join(", ")) } else { named.join(", ") }
+}
+
 /// Writes a command of several lines below itself.
-fn indent(command: &str) -> String {
+fn below(command: &str) -> String {
     command.trim_end().lines().map(visible).collect::<Vec<_>>().join("\n             ")
 }

@@ -9,8 +9,9 @@ const MOST: usize = 10;
 pub fn places(lines: &[String], root: &Path, folder: &Path) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for (file, rest) in lines.iter().flat_map(|line| python(line).into_iter().chain(line.split(is_delimiter).filter_map(colon))) {
+        let file = Path::new(file).strip_prefix(root).map_or(file, |file| file.to_str().unwrap_or_default());
         let place = format!("{file}:{rest}");
-        let exists = root.join(folder).join(file).is_file() || root.join(file).is_file();
+        let exists = !file.starts_with('/') && (root.join(folder).join(file).is_file() || root.join(file).is_file());
         if exists && !found.contains(&place) {
             found.push(place);
         }
@@ -29,7 +30,7 @@ fn is_delimiter(c: char) -> bool {
 fn colon(word: &str) -> Option<(&str, String)> {
     let word = word.trim_end_matches([':', '.']);
     let mut parts = word.splitn(4, ':');
-    let file = parts.next().filter(|file| !file.is_empty() && !file.starts_with('/'))?;
+    let file = parts.next().filter(|file| !file.is_empty())?;
     let line: u32 = parts.next()?.parse().ok()?;
     let column: Option<u32> = parts.next().and_then(|column| column.parse().ok());
     Some((file, column.map_or_else(|| line.to_string(), |column| format!("{line}:{column}"))))
@@ -45,6 +46,14 @@ fn python(line: &str) -> Option<(&str, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_absolute_place_in_the_project_is_shown_from_there() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("a.rs"), "").unwrap();
+        let lines = [format!("Diff in {}/a.rs:487:", root.path().display()), "/etc/passwd:1".to_owned()];
+        assert_eq!(places(&lines, root.path(), Path::new(".")), ["a.rs:487"]);
+    }
 
     #[test]
     fn only_files_that_exist_are_places() {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::SpooledTempFile;
 
@@ -61,6 +61,12 @@ pub struct Settings {
 /// Memory that one stage's output may take before it goes to a file.
 const IN_MEMORY: usize = 256 * 1024;
 
+/// How many lines of a failed stage's output the report repeats where all of it was shown before.
+const LINES_AGAIN: usize = 15;
+
+/// How long nothing may be said while something runs: CI systems end what is silent for long.
+const SILENCE: Duration = Duration::from_mins(1);
+
 /// How much output is gathered before it is written, while more is waiting.
 const GATHERED: usize = 64 * 1024;
 
@@ -78,8 +84,12 @@ pub struct TerminalReporter<O: Write, E: Write> {
     width: usize,
     lines: BTreeMap<(Arc<str>, Stream), Lines>,
     groups: BTreeMap<Arc<str>, SpooledTempFile>,
+    /// What runs, and since when.
+    running: BTreeMap<Arc<str>, Instant>,
+    last_word: Instant,
     failed: Vec<StageFinished>,
     not_run: Vec<StageFinished>,
+    flaky: usize,
 }
 
 impl<O: Write, E: Write> TerminalReporter<O, E> {
@@ -96,8 +106,11 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
             width: 0,
             lines: BTreeMap::new(),
             groups: BTreeMap::new(),
+            running: BTreeMap::new(),
+            last_word: Instant::now(),
             failed: Vec::new(),
             not_run: Vec::new(),
+            flaky: 0,
         }
     }
 
@@ -123,6 +136,7 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
 
     fn write_pending(&mut self) {
         self.pending_size = 0;
+        self.last_word = Instant::now();
         let pending = std::mem::take(&mut self.pending);
         let Self { out, err, bars, .. } = self;
         let write = || {
@@ -166,7 +180,7 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
                 let _full = group.write_all(&head.collect::<Vec<u8>>()).and_then(|()| group.write_all(text));
             }
             Show::Failures => {
-                if let (Some(bars), Some(line)) = (&self.bars, text.split(|byte| *byte == b'\n').rfind(|line| !line.is_empty())) {
+                if let (Some(bars), Some(line)) = (&mut self.bars, text.split(|byte| *byte == b'\n').rfind(|line| !line.is_empty())) {
                     bars.say(stage, &tame(&line[..line.len().min(400)], false));
                 }
             }
@@ -200,6 +214,8 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
     }
 
     fn end_stage(&mut self, finished: &StageFinished) {
+        self.running.remove(&finished.stage);
+        self.flaky += usize::from(finished.flaky);
         if let Some(bars) = &mut self.bars {
             bars.finish(&finished.stage);
         }
@@ -266,39 +282,59 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
             bars.clear();
         }
         let theme = self.settings.theme;
-        let mut report = String::new();
-        for (index, finished) in self.failed.iter().enumerate() {
-            if let Some(failed) = &finished.failure {
-                let places = places::places(&failed.tail, &self.settings.root, std::path::Path::new(&failed.dir));
-                // With several failures each skipped stage names its own reason.
-                let because = format!("`{}`", finished.stage);
-                let not_run = self.not_run.iter().filter(|skipped| {
-                    index == 0 && self.failed.len() == 1 || skipped.reason.as_deref().is_some_and(|reason| reason.contains(&because))
-                });
-                let not_run: Vec<&str> = not_run.map(|skipped| &*skipped.stage).collect();
-                report += "\n";
-                report += &failure::render(finished, failed, &places, &not_run, theme);
-            }
-        }
+        let report: String = self.failed.iter().filter_map(|finished| Some(format!("\n{}", self.failure(finished)?))).collect();
         if !report.is_empty() {
             self.put(Stream::Stderr, report + "\n");
         }
         if self.is(Verbosity::Normal) || outcome != RunOutcome::Passed {
-            let line = summary(outcome, duration_ms, counts, theme);
+            let line = summary(outcome, duration_ms, counts, self.flaky, theme);
             self.say(&line);
         }
         self.write_pending();
     }
+
+    fn failure(&self, finished: &StageFinished) -> Option<String> {
+        let failure = finished.failure.as_ref()?;
+        let places = places::places(&failure.tail, &self.settings.root, Path::new(&failure.dir));
+        // With several failures each names what it is the reason of.
+        let because = format!("`{}`", finished.stage);
+        let is_alone = self.failed.len() == 1;
+        let concerns = |other: &&StageFinished| is_alone || other.reason.as_deref().is_some_and(|reason| reason.contains(&because));
+        let names =
+            |outcome| self.not_run.iter().filter(|other| other.outcome == outcome).filter(concerns).map(|other| &*other.stage).collect();
+        let others = failure::Others { ended: names(StageOutcome::Cancelled), not_run: names(StageOutcome::Skipped) };
+        let is_shown_above = self.settings.show != Show::Failures && self.is(Verbosity::Normal);
+        let lines = if is_shown_above { LINES_AGAIN } else { usize::MAX };
+        Some(failure::render(finished, failure, lines, &places, &others, self.settings.theme))
+    }
+
+    /// Says that what runs still runs, where nothing else tells; returns when to ask again.
+    fn assure(&mut self) -> Duration {
+        let silence = self.last_word.elapsed();
+        if silence < SILENCE {
+            return SILENCE.saturating_sub(silence);
+        }
+        let running: Vec<String> =
+            self.running.iter().map(|(stage, began)| format!("{} ({})", visible(stage), show(began.elapsed()))).collect();
+        if !running.is_empty() && self.is(Verbosity::Normal) {
+            let line = self.settings.theme.faint(&format!("… still running: {}", running.join(", ")));
+            self.say(&line);
+            self.write_pending();
+        }
+        self.last_word = Instant::now();
+        SILENCE
+    }
 }
 
 /// Returns the last line of a run.
-fn summary(outcome: RunOutcome, duration_ms: u64, counts: Counts, theme: Theme) -> String {
+fn summary(outcome: RunOutcome, duration_ms: u64, counts: Counts, flaky: usize, theme: Theme) -> String {
     let parts = [
         (counts.failed, "failed"),
         (counts.cancelled, "cancelled"),
         (counts.passed, "passed"),
         (counts.cached, "cached"),
         (counts.skipped, "not run"),
+        (flaky, "flaky"),
     ];
     let parts: Vec<String> = parts.iter().filter(|(number, _)| *number > 0).map(|(number, word)| format!("{number} {word}")).collect();
     let word = match outcome {
@@ -314,15 +350,16 @@ impl<O: Write, E: Write> Listener for TerminalReporter<O, E> {
         match &event.kind {
             EventKind::RunStarted { pipeline, stages, jobs, .. } => self.begin(pipeline, stages, *jobs),
             EventKind::StageStarted { stage, .. } => {
+                self.running.insert(stage.clone(), Instant::now());
                 if let Some(bars) = &mut self.bars {
                     bars.start(stage);
-                } else if self.is(Verbosity::Normal) {
+                } else if self.is(Verbosity::Normal) && self.prefixed {
                     let line = self.settings.theme.faint(&format!("> {}", visible(stage)));
                     self.say(&line);
                 }
             }
             EventKind::StepStarted { stage, command, .. } => {
-                if let Some(bars) = &self.bars {
+                if let Some(bars) = &mut self.bars {
                     bars.say(stage, command);
                 }
                 if self.is(Verbosity::Verbose) {
@@ -348,9 +385,12 @@ impl<O: Write, E: Write> Listener for TerminalReporter<O, E> {
         if !self.pending.is_empty() {
             self.write_pending();
         }
-        self.bars.as_ref().map(|bars| {
-            bars.tick();
-            TICK
-        })
+        match &self.bars {
+            Some(bars) => {
+                bars.tick();
+                Some(TICK)
+            }
+            None => Some(self.assure()),
+        }
     }
 }

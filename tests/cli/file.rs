@@ -157,6 +157,14 @@ fn a_byte_order_mark_is_no_error_and_moves_no_place() {
 }
 
 #[test]
+fn an_open_bracket_is_one_error() {
+    let said = refused("[pipeline]\nname = \"x\"\n[stages.a]\nsteps = [\"true\",\n\n[stages.b]\nsteps = [\"true\"]\nneeds = [\"a\"]\n");
+    assert!(said.starts_with("error: unclosed array, expected `]`\n") && said.contains("1 error;"), "{said}");
+    let said = refused("[pipeline]\nname = x\n[stages.a\nsteps = [\"true\"]\n[stages.b]\nneeds = 1\n");
+    assert!(said.contains("unclosed table") && said.contains("expected a list of texts, found an integer"), "{said}");
+}
+
+#[test]
 fn a_very_long_line_is_shown_in_part() {
     let project = Project::empty();
     project.write(

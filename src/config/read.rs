@@ -110,14 +110,22 @@ pub(super) fn read(text: &str, table: &'static Table, problems: &mut Vec<Diagnos
     let broken = !errors.is_empty();
     let at = |error: &toml::de::Error| error.span().unwrap_or(0..0);
     let unclosed = errors.iter().find(|error| ["unclosed array", "unclosed inline"].iter().any(|start| error.message().starts_with(start)));
-    if let (Some(unclosed), Some(first)) = (unclosed, errors.iter().map(at).min_by_key(|span| span.start)) {
-        // What follows an open bracket fits nowhere: one cause, one error.
-        problems.push(Diagnostic::error(syntax_message(unclosed.message()), first, "what was opened before is still open here"));
-    } else {
-        problems.extend(errors.iter().map(|error| Diagnostic::error(syntax_message(error.message()), at(error), "not valid TOML here")));
+    let cut = errors.iter().map(at).min_by_key(|span| span.start).filter(|_| unclosed.is_some());
+    match (unclosed, &cut) {
+        (Some(unclosed), Some(cut)) => {
+            problems.push(Diagnostic::error(syntax_message(unclosed.message()), cut.clone(), "what was opened before is still open here"));
+        }
+        _ => {
+            problems.extend(errors.iter().map(|error| Diagnostic::error(syntax_message(error.message()), at(error), "not valid TOML here")))
+        }
     }
     let mut reader = Reader { problems, broken };
-    Read { fields: reader.fields(parsed.get_ref(), 0..text.len().min(1), table), broken }
+    let fields = reader.fields(parsed.get_ref(), 0..text.len().min(1), table);
+    if let Some(cut) = cut {
+        // What follows an open bracket fits nowhere: one cause, one error.
+        problems.retain(|problem| problem.labels[0].span.start <= cut.start);
+    }
+    Read { fields, broken }
 }
 
 /// The parser's message in one line, in our style.

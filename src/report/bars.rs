@@ -71,7 +71,7 @@ impl Bars {
     pub fn tick(&self) {
         for (stage, running) in &self.stages {
             if let Some(line) = &running.line {
-                line.set_message(format!("{}  {}  {}", visible(stage), show(whole_seconds(running.began.elapsed())), running.doing));
+                line.set_message(format!("{}  {}  {}", visible(stage), clock(running.began.elapsed()), running.doing));
                 line.tick();
             }
         }
@@ -110,6 +110,7 @@ impl Bars {
     }
 }
 
-fn whole_seconds(time: Duration) -> Duration {
-    Duration::from_secs(time.as_secs())
+/// Returns a time that moves on by seconds.
+fn clock(time: Duration) -> String {
+    if time.as_secs() == 0 { "0s".to_owned() } else { show(Duration::from_secs(time.as_secs())) }
 }

@@ -116,7 +116,8 @@ pub(super) fn read(text: &str, table: &'static Table, problems: &mut Vec<Diagnos
             problems.push(Diagnostic::error(syntax_message(unclosed.message()), cut.clone(), "what was opened before is still open here"));
         }
         _ => {
-            problems.extend(errors.iter().map(|error| Diagnostic::error(syntax_message(error.message()), at(error), "not valid TOML here")))
+            problems
+                .extend(errors.iter().map(|error| Diagnostic::error(syntax_message(error.message()), at(error), "not valid TOML here")));
         }
     }
     let mut reader = Reader { problems, broken };

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::outbox::Outbox;
 use super::plan::Plan;
 use super::tail::Tail;
 use crate::base::duration::show;
@@ -18,21 +19,19 @@ use crate::model::stage::{Stage, StageId, Step};
 
 /// What every stage of a run shares.
 #[derive(Clone, Copy)]
-pub struct Attempt<'a> {
+pub(super) struct Attempt<'a> {
     /// What is run.
-    pub plan: &'a Plan<'a>,
+    pub(super) plan: &'a Plan<'a>,
     /// Who runs steps.
-    pub executor: &'a dyn Executor,
+    pub(super) executor: &'a dyn Executor,
     /// Where variables come from.
-    pub caller: &'a Caller,
+    pub(super) caller: &'a Caller,
     /// Whether to stop.
-    pub cancel: &'a Cancel,
+    pub(super) cancel: &'a Cancel,
     /// When the whole run is to be over, and its limit.
-    pub deadline: Option<(Instant, Duration)>,
+    pub(super) deadline: Option<(Instant, Duration)>,
     /// Takes what happens.
-    pub tell: &'a dyn Fn(EventKind),
-    /// Takes what happens, or gives it back where nobody has taken it for a while.
-    pub offer: &'a dyn Fn(EventKind) -> Option<EventKind>,
+    pub(super) outbox: &'a Outbox,
 }
 
 impl std::fmt::Debug for Attempt<'_> {
@@ -53,10 +52,10 @@ type Limit = Option<(Instant, String)>;
 
 impl Attempt<'_> {
     /// Runs the stage to its outcome.
-    pub fn run(&self, id: StageId) -> StageFinished {
+    pub(super) fn run(&self, id: StageId) -> StageFinished {
         let stage = self.plan.pipeline.stage(id);
         let began = Instant::now();
-        (self.tell)(EventKind::StageStarted { stage: stage.name.clone(), key: None, reason: None });
+        self.outbox.tell(EventKind::StageStarted { stage: stage.name.clone(), key: None, reason: None });
         let mut attempts = 1;
         let end = loop {
             let end = self.try_stage(id, stage);
@@ -141,7 +140,7 @@ impl Attempt<'_> {
         let stage = self.plan.pipeline.stage(id);
         let command = self.plan.command(id, step);
         let (name, label) = (&stage.name, &step.label);
-        (self.tell)(EventKind::StepStarted { stage: name.clone(), step: label.clone(), command: command.show() });
+        self.outbox.tell(EventKind::StepStarted { stage: name.clone(), step: label.clone(), command: command.show() });
         let began = Instant::now();
         let ready = StepCommand {
             words: self.plan.words(&command),
@@ -153,16 +152,14 @@ impl Attempt<'_> {
         let ending = if let Err(error) = self.make_folders(stage) {
             Ending::NotStarted(error)
         } else {
+            self.outbox.send();
             let mut offered_again = false;
             let end = self.executor.execute(&ready, self.cancel, &mut |stream, text| {
                 if !offered_again {
                     tail.push(&text);
                 }
                 let output = EventKind::Output { stage: name.clone(), step: label.clone(), stream, text, replayed: false };
-                let text = match (self.offer)(output) {
-                    Some(EventKind::Output { text, .. }) => Some(text),
-                    _ => None,
-                };
+                let text = self.outbox.offer(output);
                 offered_again = text.is_some();
                 text
             });
@@ -177,7 +174,7 @@ impl Attempt<'_> {
             Ending::TimedOut => StepStatus::TimedOut,
             Ending::Cancelled => StepStatus::Cancelled,
         };
-        (self.tell)(EventKind::StepFinished { stage: name.clone(), step: label.clone(), status, duration_ms: milliseconds(began) });
+        self.outbox.tell(EventKind::StepFinished { stage: name.clone(), step: label.clone(), status, duration_ms: milliseconds(began) });
         self.judge(id, step, ending, began.elapsed(), limit, tail)
     }
 
@@ -233,7 +230,7 @@ impl Attempt<'_> {
     }
 
     fn notice(&self, stage: &Stage, text: String) {
-        (self.tell)(EventKind::Notice { stage: Some(Arc::clone(&stage.name)), text });
+        self.outbox.tell(EventKind::Notice { stage: Some(Arc::clone(&stage.name)), text });
     }
 }
 

@@ -9,10 +9,11 @@
 //!
 //! One coordinator owns the schedule and the listeners; workers own nothing. The engine prints nothing.
 
-pub mod attempt;
+mod attempt;
 pub mod plan;
 pub mod run;
 pub mod schedule;
 
 mod emitter;
+mod outbox;
 mod tail;

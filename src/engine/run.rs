@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TryRecvError, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, unbounded};
 
 use super::attempt::Attempt;
 use super::emitter::Emitter;
+use super::outbox::{Message, Outbox};
 use super::plan::Plan;
 use super::schedule::{OnFailure, Schedule};
 use crate::base::duration::show;
@@ -22,9 +23,6 @@ use crate::model::stage::StageId;
 /// How many messages may wait: with output in pieces of at most 64 KiB this bounds the memory, and slows a step that prints faster
 /// than anybody can take.
 const WAITING: usize = 32;
-
-/// How long output may wait to be taken before its step is looked after again.
-const PATIENCE: Duration = Duration::from_millis(100);
 
 /// How a run is to be done.
 #[derive(Debug, Clone)]
@@ -55,13 +53,6 @@ impl std::fmt::Debug for Means<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Means").field("caller", self.caller).finish_non_exhaustive()
     }
-}
-
-/// What the coordinator hears.
-enum Message {
-    Happened(EventKind),
-    Finished(StageId, Box<StageFinished>),
-    Interrupted,
 }
 
 /// The way to a run from outside: for whoever hears signals.
@@ -143,16 +134,10 @@ fn worker(
     cancel: &Cancel,
     deadline: Option<(Instant, Duration)>,
 ) {
-    // The coordinator outlives the workers: it waits for each stage that it gave out.
-    let say = |message| drop(sender.send(message));
-    let tell = |kind| say(Message::Happened(kind));
-    let offer = |kind| match sender.send_timeout(Message::Happened(kind), PATIENCE) {
-        Err(SendTimeoutError::Timeout(Message::Happened(kind))) => Some(kind),
-        _ => None,
-    };
-    let attempt = Attempt { plan, executor: means.executor, caller: means.caller, cancel, deadline, tell: &tell, offer: &offer };
+    let outbox = Outbox::new(sender.clone());
+    let attempt = Attempt { plan, executor: means.executor, caller: means.caller, cancel, deadline, outbox: &outbox };
     while let Ok(id) = work.recv() {
-        say(Message::Finished(id, Box::new(attempt.run(id))));
+        outbox.finish(id, attempt.run(id));
     }
 }
 
@@ -189,8 +174,11 @@ impl Coordinator<'_, '_, '_> {
                 break;
             }
             match self.listen() {
-                Some(Message::Happened(kind)) => self.emitter.emit(kind),
-                Some(Message::Finished(id, finished)) => self.finish(id, finished),
+                Some(Message::Happened(kinds)) => kinds.into_iter().for_each(|kind| self.emitter.emit(kind)),
+                Some(Message::Finished(id, kinds, finished)) => {
+                    kinds.into_iter().for_each(|kind| self.emitter.emit(kind));
+                    self.finish(id, finished);
+                }
                 Some(Message::Interrupted) => self.announce_interruption(),
                 None => {}
             }

@@ -22,6 +22,9 @@ pub const COMMAND: &str = "__guard";
 /// How often the guard looks for what fled: each round may free what the last one's victims started.
 const ROUNDS: usize = 200;
 
+/// After so many rounds without a find there is nothing to be found: a process may be missed by one while it changes its parent.
+const QUIET_ROUNDS: usize = 4;
+
 /// Between two rounds.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 
@@ -85,6 +88,7 @@ pub fn stand() {
     let mut nothing = [0; 8];
     while matches!(input.read(&mut nothing), Ok(1..)) {}
     let groups = groups();
+    let mut quiet = 0;
     for _ in 0..ROUNDS {
         for group in &groups {
             if let Some(group) = Pid::from_raw(*group) {
@@ -93,7 +97,9 @@ pub fn stand() {
             }
         }
         let fled = fled(&guard);
-        if fled.is_empty() && Process::look(own).is_some_and(|now| now.parent != guard.parent) {
+        let is_alone = Process::look(own).is_some_and(|now| now.parent != guard.parent);
+        quiet = if fled.is_empty() && is_alone { quiet + 1 } else { 0 };
+        if quiet == QUIET_ROUNDS {
             break;
         }
         fled.iter().for_each(Process::kill);

@@ -18,7 +18,7 @@ use super::processes::{Process, descendants};
 use super::program;
 use super::session::own_session;
 use super::streams::{LAST_READS, Streams};
-use super::sweep::Sweep;
+use super::sweep::{Sweep, Token};
 use super::watch::Watch;
 use crate::base::secret::Masker;
 
@@ -28,7 +28,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How long the streams of a step that has ended may stay open: what a shell's `>(tee log)` still has to write.
 const LINGER: Duration = Duration::from_millis(100);
 
-/// How often orphans that ended while the step runs are waited for.
+/// How often orphans are looked at while a step runs.
 const TICK: Duration = Duration::from_millis(500);
 
 /// How often the rest of a group that was told to end is looked at.
@@ -45,9 +45,10 @@ pub(super) struct Surroundings<'a> {
 
 /// Runs `command` to its end.
 pub(super) fn run(around: &Surroundings<'_>, command: &StepCommand, output: &mut OutputSink<'_>) -> StepEnd {
+    let token = around.sweep.begin(&command.stage);
     match Running::start(around, command) {
-        Ok(mut running) => running.supervise(command, output),
-        Err(reason) => StepEnd { ending: Ending::NotStarted(reason), left_behind: Vec::new() },
+        Ok(mut running) => running.supervise(token, command.deadline, output),
+        Err(reason) => StepEnd { ending: Ending::NotStarted(reason), left_behind: around.sweep.ended(token) },
     }
 }
 
@@ -117,18 +118,18 @@ impl<'a> Running<'a> {
         Ok(Self { around, handle, pid, watch, streams: Streams::new(stdout, stderr), stop: None })
     }
 
-    fn supervise(&mut self, command: &StepCommand, output: &mut OutputSink<'_>) -> StepEnd {
-        let token = self.around.sweep.began(self.pid.as_raw_nonzero().get(), &command.stage);
+    fn supervise(&mut self, token: Token, deadline: Option<Instant>, output: &mut OutputSink<'_>) -> StepEnd {
+        self.around.sweep.runs_as(token, self.pid.as_raw_nonzero().get());
         loop {
-            let ready = self.wait(self.next_wake(command.deadline));
+            let ready = self.wait(self.next_wake(deadline));
             self.streams.read(ready.pipes, self.around.masker);
             self.streams.offer(output);
             if ready.ended {
                 break;
             }
-            self.check_limits(command.deadline);
+            self.check_limits(deadline);
             if ready.pipes == [false, false] && !self.streams.is_waiting() {
-                self.around.sweep.reap();
+                self.around.sweep.look();
             }
         }
         match self.stop {
@@ -226,7 +227,9 @@ impl<'a> Running<'a> {
     /// Lets the streams of a process that has ended come to their end, for a moment.
     fn linger(&mut self, output: &mut OutputSink<'_>) {
         let until = Instant::now() + LINGER;
-        self.take_what_is_there(output);
+        if self.streams.is_open() {
+            self.take_what_is_there(output);
+        }
         while self.streams.is_open() {
             let rest = until.saturating_duration_since(Instant::now());
             if rest.is_zero() || self.around.cancel.is_stopped() {
@@ -257,6 +260,9 @@ impl<'a> Running<'a> {
     fn drain(&mut self, output: &mut OutputSink<'_>) {
         self.streams.flush(output);
         for _ in 0..LAST_READS {
+            if !self.streams.is_open() {
+                break;
+            }
             let ready = self.wait(Duration::ZERO);
             if ready.pipes == [false, false] {
                 break;

@@ -17,7 +17,7 @@ use super::processes::{Process, descendants};
 use super::watch::Watch;
 
 /// How often a step's remains are looked for: a process may start others while it is being ended.
-const ROUNDS: usize = 100;
+const ROUNDS: usize = 10_000;
 
 /// How long a killed process may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -35,10 +35,13 @@ struct State {
     running: BTreeMap<Token, Running>,
     /// Of each process that shows no owner, the steps that ran when it was first seen.
     strays: HashMap<(i32, u64), BTreeSet<Token>>,
+    /// Ended, but not named to anybody yet.
+    unnamed: Vec<String>,
 }
 
 #[derive(Debug)]
 struct Running {
+    /// Its process group; 0 before its process has begun.
     group: i32,
     stage: Arc<str>,
     slot: usize,
@@ -59,18 +62,25 @@ impl Sweep {
         Self { guard, state: Mutex::default() }
     }
 
-    /// Notes that a step of `stage` runs in the process group `group`.
-    pub(super) fn began(&self, group: i32, stage: &Arc<str>) -> Token {
+    /// Notes that a step of `stage` is about to begin: from here on what names the stage is the step's.
+    pub(super) fn begin(&self, stage: &Arc<str>) -> Token {
         let mut state = self.lock();
         let taken: BTreeSet<usize> = state.running.values().map(|running| running.slot).collect();
         let slot = (0..=taken.len()).find(|slot| !taken.contains(slot)).unwrap_or_default();
         let token = Token(state.next);
         state.next += 1;
-        state.running.insert(token, Running { group, stage: stage.clone(), slot });
-        if let Some(guard) = &self.guard {
-            guard.watch(slot, group);
-        }
+        state.running.insert(token, Running { group: 0, stage: stage.clone(), slot });
         token
+    }
+
+    /// Notes that the step runs in the process group `group`.
+    pub(super) fn runs_as(&self, token: Token, group: i32) {
+        if let Some(running) = self.lock().running.get_mut(&token) {
+            running.group = group;
+            if let Some(guard) = &self.guard {
+                guard.watch(running.slot, group);
+            }
+        }
     }
 
     /// Ends what the step left, and returns it for people.
@@ -84,7 +94,9 @@ impl Sweep {
             // Without a view of the processes, the group is all that is known of a step.
             let _gone = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         }
-        let left = self.clear(&mut state, Some(&step));
+        // What is begun as a sibling of a step belongs to the thread that began the step.
+        let mut left = std::mem::take(&mut state.unnamed);
+        left.extend(self.clear(&mut state, Some(&step), &[main_thread(), this_thread()]));
         if let Some(guard) = &self.guard {
             guard.watch(step.slot, 0);
         }
@@ -95,36 +107,43 @@ impl Sweep {
     pub(super) fn finish(&self) -> Vec<String> {
         let mut state = self.lock();
         state.strays.clear();
-        self.clear(&mut state, None)
+        let mut left = std::mem::take(&mut state.unnamed);
+        left.extend(self.clear(&mut state, None, &Process::own_threads()));
+        left
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for orphans that have ended, so that whoever looks for them sees that they have.
-    pub(super) fn reap(&self) {
-        let state = self.lock();
-        let _alive = self.orphans(&state, None, &[main_thread()]);
+    /// Waits for orphans that have ended, so that whoever looks for them sees that they have; and ends those that belong to no step of
+    /// ours: they come from a shipway that ran in one and was killed.
+    pub(super) fn look(&self) {
+        let mut state = self.lock();
+        let left = self.clear(&mut state, None, &[main_thread()]);
+        state.unnamed.extend(left);
     }
 
-    fn clear(&self, state: &mut State, step: Option<&Running>) -> Vec<String> {
-        // What is begun as a sibling of a step belongs to the thread that began the step.
-        let threads = if step.is_some() { vec![main_thread(), this_thread()] } else { Process::own_threads() };
+    fn clear(&self, state: &mut State, step: Option<&Running>, threads: &[i32]) -> Vec<String> {
         let mut left = Vec::new();
         let mut doomed: HashSet<i32> = HashSet::new();
-        for _ in 0..ROUNDS {
-            let orphans = self.orphans(state, step, &threads);
-            let due: Vec<Process> =
-                orphans.into_iter().filter(|orphan| doomed.contains(&orphan.pid) || state.is_due(orphan, step)).collect();
+        for round in 0..ROUNDS {
+            let due: Vec<Process> = {
+                let orphans = self.orphans(state, step, threads);
+                orphans.into_iter().filter(|orphan| doomed.contains(&orphan.pid) || state.is_due(orphan, step)).collect()
+            };
             if due.is_empty() {
                 break;
             }
-            let roots: Vec<i32> = due.iter().map(|process| process.pid).collect();
-            let family = descendants(&Process::all(), &roots);
-            left.extend(due.iter().filter(|process| !doomed.contains(&process.pid)).map(Process::describe));
-            doomed.extend(family.iter().map(|process| process.pid));
-            due.iter().chain(&family).for_each(Process::kill);
+            if round == 0 {
+                left.extend(due.iter().map(Process::describe));
+                let roots: Vec<i32> = due.iter().map(|process| process.pid).collect();
+                let family = descendants(&Process::all(), &roots);
+                doomed.extend(family.iter().map(|process| process.pid));
+                family.iter().for_each(Process::kill);
+            }
+            // From the second round on as fast as can be: a process that begets another and ends must not be faster.
+            due.iter().for_each(Process::kill);
             due.iter().for_each(|process| wait_until_gone(process.pid));
         }
         left

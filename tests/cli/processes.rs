@@ -587,6 +587,22 @@ wait
     case.nothing_is_left();
 }
 
+/// Whenever it comes, the wish to end is heard by a step that nothing else wakes.
+#[test]
+fn the_first_failure_ends_those_that_are_just_beginning() {
+    let beside: Vec<String> = (0..16).map(|number| format!("beside{number}")).collect();
+    let stages: String =
+        beside.iter().map(|name| format!("[stages.{name}]\nsteps = [[\"perl\", \"-e\", \"sleep 1000\", \"PROJECT\"]]\n")).collect();
+    let case = Case::new(&format!("[stages.bad]\nsteps = [[\"false\"]]\n{stages}"));
+    for _ in 0..10 {
+        let ended = case.run(&["-j17"]).exits(1).comes_to(&[("bad", "failed")]);
+        for name in &beside {
+            assert!(["cancelled", "skipped"].contains(&outcome(&ended.events, name)), "{name} in {ended:#?}");
+        }
+        case.nothing_is_left();
+    }
+}
+
 // Limits of time.
 
 #[test]
@@ -841,6 +857,15 @@ fn ctrl_c_twice_cuts_the_grace_of_a_step_over_its_limit_short() {
 }
 
 #[test]
+fn an_interruption_is_heard_by_a_step_that_is_just_beginning() {
+    let case = Case::new("[stages.a]\nsteps = [\"kill -INT $PPID; while :; do sleep 0.1; done # PROJECT\"]\n");
+    for _ in 0..20 {
+        case.run(&[]).exits(130).comes_to(&[("a", "cancelled")]);
+        case.nothing_is_left();
+    }
+}
+
+#[test]
 fn an_interruption_that_the_caller_ignores_stays_ignored() {
     for (name, signal) in [("INT", Signal::INT), ("HUP", Signal::HUP)] {
         let case = Case::new("[stages.a]\nsteps = [\"touch begun; AWAIT go\", \"touch second\"]\n");
@@ -946,7 +971,8 @@ fn leaves_the_other_alone(command: impl FnOnce(&Case) -> Command) {
     run.signal(Signal::KILL);
     assert_eq!(run.end().signal, Some(9));
     until("the guard is gone", || gone(&guard));
-    killed.nothing_is_left();
+    // In a step of another shipway, that one ends what fled.
+    until("nothing is left", || killed.left().is_empty());
     for helper in &GUARDED_FILES[..5] {
         assert!(other.lives(helper), "{helper} of the other was ended");
     }
@@ -1029,7 +1055,7 @@ fn a_step_that_sets_the_terminal_fails() {
 
 #[test]
 fn a_child_that_reads_the_terminal_fails_its_step() {
-    asks_the_terminal("sh -c 'read answer < /dev/tty; :' & wait $!");
+    asks_the_terminal("sh -ec 'read answer < /dev/tty; :' & wait $!");
 }
 
 #[test]

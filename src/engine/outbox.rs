@@ -1,0 +1,72 @@
+//! What a worker says to the coordinator: gathered while it is busy, sent when it waits, so that a short step costs one message at its
+//! start and one at its end.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use crossbeam_channel::{SendTimeoutError, Sender};
+
+use crate::model::event::{EventKind, StageFinished};
+use crate::model::stage::StageId;
+
+/// How long output may wait to be taken before its step is looked after again.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// What the coordinator hears.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// These things happened, in this order.
+    Happened(Vec<EventKind>),
+    /// The last of a stage, and its outcome.
+    Finished(StageId, Vec<EventKind>, Box<StageFinished>),
+    /// A signal came.
+    Interrupted,
+}
+
+/// A worker's way to the coordinator.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    sender: Sender<Message>,
+    gathered: RefCell<Vec<EventKind>>,
+}
+
+impl Outbox {
+    pub(super) fn new(sender: Sender<Message>) -> Self {
+        Self { sender, gathered: RefCell::default() }
+    }
+
+    /// Gathers what happened.
+    pub(super) fn tell(&self, kind: EventKind) {
+        self.gathered.borrow_mut().push(kind);
+    }
+
+    /// Sends what was gathered.
+    pub(super) fn send(&self) {
+        let gathered = self.gathered.take();
+        if !gathered.is_empty() {
+            self.post(Message::Happened(gathered));
+        }
+    }
+
+    /// Sends output, behind all that was gathered. Gives its text back where it was not taken in time.
+    pub(super) fn offer(&self, output: EventKind) -> Option<Vec<u8>> {
+        self.send();
+        match self.sender.send_timeout(Message::Happened(vec![output]), PATIENCE) {
+            Err(SendTimeoutError::Timeout(Message::Happened(kinds))) => kinds.into_iter().find_map(|kind| match kind {
+                EventKind::Output { text, .. } => Some(text),
+                _ => None,
+            }),
+            Ok(()) | Err(_) => None,
+        }
+    }
+
+    /// Sends the end of a stage, with all that was gathered.
+    pub(super) fn finish(&self, id: StageId, finished: StageFinished) {
+        self.post(Message::Finished(id, self.gathered.take(), Box::new(finished)));
+    }
+
+    /// The coordinator outlives the workers: it waits for each stage that it gave out.
+    fn post(&self, message: Message) {
+        drop(self.sender.send(message));
+    }
+}

@@ -591,9 +591,9 @@ wait
 #[test]
 fn the_first_failure_ends_those_that_are_just_beginning() {
     let beside: Vec<String> = (0..16).map(|number| format!("beside{number}")).collect();
-    let stages: String =
+    let stages: Vec<String> =
         beside.iter().map(|name| format!("[stages.{name}]\nsteps = [[\"perl\", \"-e\", \"sleep 1000\", \"PROJECT\"]]\n")).collect();
-    let case = Case::new(&format!("[stages.bad]\nsteps = [[\"false\"]]\n{stages}"));
+    let case = Case::new(&format!("[stages.bad]\nsteps = [[\"false\"]]\n{}", stages.concat()));
     for _ in 0..10 {
         let ended = case.run(&["-j17"]).exits(1).comes_to(&[("bad", "failed")]);
         for name in &beside {

@@ -17,6 +17,9 @@ use crate::model::event::{EventKind, StageFinished};
 use crate::model::outcome::{Failure, FailureKind, StageOutcome, StepStatus};
 use crate::model::stage::{Stage, StageId, Step};
 
+/// How many processes a notice names.
+const NAMED: usize = 5;
+
 /// What every stage of a run shares.
 #[derive(Clone, Copy)]
 pub(super) struct Attempt<'a> {
@@ -163,8 +166,12 @@ impl Attempt<'_> {
                 offered_again = text.is_some();
                 text
             });
-            for process in end.left_behind {
+            if let [process] = end.left_behind.as_slice() {
                 self.notice(stage, format!("step `{}` left a process running, which was ended: {process}", visible(label)));
+            } else if !end.left_behind.is_empty() {
+                let (all, named) = (end.left_behind.len(), end.left_behind.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", "));
+                let more = if all > NAMED { format!(" and {} more", all - NAMED) } else { String::new() };
+                self.notice(stage, format!("step `{}` left {all} processes running, which were ended: {named}{more}", visible(label)));
             }
             end.ending
         };
@@ -264,9 +271,8 @@ fn signal_name(number: i32) -> String {
         (25, "SIGXFSZ"),
         (31, "SIGSYS"),
     ];
-    let hint = if number == 9 { "; perhaps the system had no memory left" } else { "" };
     names
         .iter()
         .find(|(known, _)| *known == number)
-        .map_or_else(|| format!("signal {number}"), |(_, name)| format!("{name} (signal {number}{hint})"))
+        .map_or_else(|| format!("signal {number}"), |(_, name)| format!("{name} (signal {number})"))
 }

@@ -52,10 +52,9 @@ impl Outbox {
     pub(super) fn offer(&self, output: EventKind) -> Option<Vec<u8>> {
         self.send();
         match self.sender.send_timeout(Message::Happened(vec![output]), PATIENCE) {
-            Err(SendTimeoutError::Timeout(Message::Happened(kinds))) => kinds.into_iter().find_map(|kind| match kind {
-                EventKind::Output { text, .. } => Some(text),
-                _ => None,
-            }),
+            Err(SendTimeoutError::Timeout(Message::Happened(kinds))) => {
+                kinds.into_iter().find_map(|kind| if let EventKind::Output { text, .. } = kind { Some(text) } else { None })
+            }
             Ok(()) | Err(_) => None,
         }
     }

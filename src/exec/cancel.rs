@@ -95,8 +95,13 @@ impl Cancel {
         self.kill.raised.load(Ordering::SeqCst)
     }
 
-    /// Returns what becomes readable at the next level that is not raised yet.
-    pub(super) fn next_level(&self) -> Option<BorrowedFd<'_>> {
-        [&self.stop, &self.kill].into_iter().find(|level| !level.raised.load(Ordering::SeqCst)).map(|level| level.reader.as_fd())
+    /// Returns what becomes readable when all are to end, and stays so.
+    pub(super) fn stop_source(&self) -> BorrowedFd<'_> {
+        self.stop.reader.as_fd()
+    }
+
+    /// Returns what becomes readable when all are to end now, and stays so.
+    pub(super) fn kill_source(&self) -> BorrowedFd<'_> {
+        self.kill.reader.as_fd()
     }
 }

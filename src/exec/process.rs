@@ -163,7 +163,13 @@ impl<'a> Running<'a> {
     /// Waits until a stream has something, the process has ended, all are to end, or the time is over.
     fn wait(&self, time: Duration) -> Ready {
         let [stdout, stderr] = self.streams.sources();
-        let sources: [Option<BorrowedFd<'_>>; 4] = [stdout, stderr, Some(self.watch.as_fd()), self.around.cancel.next_level()];
+        // What was acted on already must not wake us again; what was not must, however long ago it was raised.
+        let cancel = match &self.stop {
+            None => Some(self.around.cancel.stop_source()),
+            Some(stop) if !stop.killed => Some(self.around.cancel.kill_source()),
+            Some(_) => None,
+        };
+        let sources: [Option<BorrowedFd<'_>>; 4] = [stdout, stderr, Some(self.watch.as_fd()), cancel];
         let mut waiting: Vec<PollFd<'_>> = sources.iter().flatten().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
         let time = Timespec::try_from(time).ok();
         // Interrupted by a signal: nothing is ready, and the caller looks at its limits.

@@ -60,6 +60,40 @@ pub fn escape(path: &str) -> String {
     path.chars().flat_map(|c| "*?[]{}\\".contains(c).then_some('\\').into_iter().chain([c])).collect()
 }
 
+/// The longest pattern, in bytes, and the deepest braces in one.
+const LONGEST: usize = 4096;
+const DEEPEST: usize = 4;
+
+/// Takes `\\` away from before dots, where it means nothing, so that no `..` can hide; before a slash it is an error.
+fn without_path_escapes(text: &str) -> Result<String, PathError> {
+    let mut path = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(c) = characters.next() {
+        match (c, characters.as_str().chars().next()) {
+            ('\\', Some('.')) => {}
+            ('\\', Some('/')) => return Err(PathError::Syntax("`\\/` is no escape: a slash always divides folders".to_owned())),
+            ('\\', Some(escaped)) => {
+                path.extend([c, escaped]);
+                characters.next();
+            }
+            (c, _) => path.push(c),
+        }
+    }
+    Ok(path)
+}
+
+fn nesting(pattern: &str) -> usize {
+    let depths = pattern.chars().scan(0usize, |depth, c| {
+        match c {
+            '{' => *depth += 1,
+            '}' => *depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        Some(*depth)
+    });
+    depths.max().unwrap_or(0)
+}
+
 /// One pattern, relative to the project.
 #[derive(Debug, Clone)]
 pub struct Glob {
@@ -75,9 +109,16 @@ impl Glob {
     /// # Errors
     /// Where it leaves the project or is no valid pattern.
     pub fn new(folder: &str, text: &str) -> Result<Self, PathError> {
-        let path = within(&escape(folder), text)?;
+        let path = within(&escape(folder), &without_path_escapes(text)?)?;
         if let Some(literal) = literal(&path) {
             return Ok(Self { path: literal, is_literal: true, matcher: OnceLock::new() });
+        }
+        // Within these bounds what can be read can also be compiled.
+        if path.len() > LONGEST {
+            return Err(PathError::Syntax(format!("it is longer than {LONGEST} bytes")));
+        }
+        if nesting(&path) > DEEPEST {
+            return Err(PathError::Syntax(format!("its braces are nested more than {DEEPEST} deep")));
         }
         parse(&path).map_err(|error| PathError::Syntax(error.kind().to_string()))?;
         Ok(Self { path, is_literal: false, matcher: OnceLock::new() })
@@ -123,12 +164,32 @@ impl Glob {
             .any(|entry| entry.path().strip_prefix(root).is_ok_and(|path| self.matches(path)))
     }
 
-    /// Tells whether some path could be meant by both patterns.
+    /// Tells whether some path could be meant by both patterns. A pattern that ends in a name with more than wildcards, such as
+    /// `*.js`, is taken to mean files, not folders of such a name.
     pub fn overlaps(&self, other: &Self) -> bool {
-        let split = |glob: &Self| -> Vec<Vec<Token>> {
-            glob.path.split('/').filter(|part| !part.is_empty()).map(|part| tokens(part, glob.is_literal())).collect()
+        let same_entry = match (self.is_literal, other.is_literal) {
+            (true, true) => self.path == other.path,
+            (true, false) => other.matches(Path::new(&self.path)),
+            (false, true) => self.matches(Path::new(&other.path)),
+            (false, false) => true,
         };
-        segments_meet(&split(self), &split(other))
+        (same_entry && self.is_literal != other.is_literal) || paths_meet(&Segments::new(self), &Segments::new(other), same_entry)
+    }
+}
+
+/// A pattern folder by folder.
+struct Segments {
+    parts: Vec<Vec<Token>>,
+    /// What it means may be a folder, and so all below.
+    is_folder: bool,
+}
+
+impl Segments {
+    fn new(glob: &Glob) -> Self {
+        let parts: Vec<Vec<Token>> =
+            glob.path.split('/').filter(|part| !part.is_empty()).map(|part| tokens(part, glob.is_literal)).collect();
+        let is_folder = glob.is_literal || parts.last().is_none_or(|last| last.iter().all(|token| *token == Token::Any));
+        Self { parts, is_folder }
     }
 }
 
@@ -182,25 +243,49 @@ fn tokens(part: &str, is_literal: bool) -> Vec<Token> {
     found
 }
 
-/// Walks two patterns folder by folder; where one ends first it means all below, so they meet.
-fn segments_meet(left: &[Vec<Token>], right: &[Vec<Token>]) -> bool {
-    let crosses = |part: &[Token]| part == [Token::Any, Token::Any];
-    match (left, right) {
-        ([], _) | (_, []) => true,
-        ([first, rest @ ..], _) if crosses(first) => segments_meet(rest, right) || segments_meet(left, &right[1..]),
-        (_, [first, rest @ ..]) if crosses(first) => segments_meet(left, rest) || segments_meet(&left[1..], right),
-        ([a, left @ ..], [b, right @ ..]) => names_meet(a, b) && segments_meet(left, right),
-    }
+/// Tells whether two patterns meet, folder by folder; `same_entry` where they could name the same entry at their ends.
+fn paths_meet(left: &Segments, right: &Segments, same_entry: bool) -> bool {
+    let crosses = |part: &Vec<Token>| part.len() == 2 && part.iter().all(|token| *token == Token::Any);
+    let end = |i: usize, j: usize| match (i == left.parts.len(), j == right.parts.len()) {
+        (true, true) => same_entry,
+        (true, false) => left.is_folder,
+        (false, true) => right.is_folder,
+        (false, false) => false,
+    };
+    meet(&left.parts, &right.parts, crosses, |a, b| names_meet(a, b), end)
 }
 
 fn names_meet(left: &[Token], right: &[Token]) -> bool {
-    match (left, right) {
-        ([], []) => true,
-        ([Token::Any, rest @ ..], _) => names_meet(rest, right) || (!right.is_empty() && names_meet(left, &right[1..])),
-        (_, [Token::Any, rest @ ..]) => names_meet(left, rest) || (!left.is_empty() && names_meet(&left[1..], right)),
-        ([a, left @ ..], [b, right @ ..]) => (a == b || *a == Token::One || *b == Token::One) && names_meet(left, right),
-        ([], _) | (_, []) => false,
+    let same = |a: &Token, b: &Token| a == b || *a == Token::One || *b == Token::One;
+    meet(left, right, |token| *token == Token::Any, same, |i, j| i == left.len() && j == right.len())
+}
+
+/// Tells whether two sequences with wildcards have a common reading: from the ends to the beginnings, each pair of places once.
+fn meet<T>(
+    left: &[T],
+    right: &[T],
+    is_any: impl Fn(&T) -> bool,
+    same: impl Fn(&T, &T) -> bool,
+    end: impl Fn(usize, usize) -> bool,
+) -> bool {
+    let mut below: Vec<bool> = Vec::new();
+    for i in (0..=left.len()).rev() {
+        let mut row = vec![false; right.len() + 1];
+        for j in (0..=right.len()).rev() {
+            let (a, b) = (left.get(i), right.get(j));
+            let skip_left = |row: &[bool]| below.get(j).copied().unwrap_or(false) || (j < right.len() && row[j + 1]);
+            let skip_right = |row: &[bool]| (j < right.len() && row[j + 1]) || below.get(j).copied().unwrap_or(false);
+            row[j] = end(i, j)
+                || match (a, b) {
+                    (Some(a), _) if is_any(a) => skip_left(&row),
+                    (_, Some(b)) if is_any(b) => skip_right(&row),
+                    (Some(a), Some(b)) => same(a, b) && below[j + 1],
+                    (None, _) | (_, None) => false,
+                };
+        }
+        below = row;
     }
+    below[0]
 }
 
 #[cfg(test)]
@@ -250,13 +335,49 @@ mod tests {
 
     #[test]
     fn overlaps_are_found_and_not_invented() {
-        for (left, right) in [("dist", "dist/app"), ("out/*.js", "out/a*"), ("**/x", "a/b/x"), ("a/**", "a/b"), ("a*c", "ab*"), (".", "x")]
-        {
+        for (left, right) in [
+            ("dist", "dist/app"),
+            ("out/*.js", "out/a*"),
+            ("**/x", "a/b/x"),
+            ("a/**", "a/b"),
+            ("a*c", "ab*"),
+            (".", "x"),
+            ("out/*", "out/a/b"),
+            ("{a/b,c}", "a/b"),
+        ] {
             assert!(glob(left).overlaps(&glob(right)) && glob(right).overlaps(&glob(left)), "{left} {right}");
         }
-        for (left, right) in [("dist", "distant"), ("out/*.js", "out/*.css"), ("a/*", "b/*"), ("x?", "x"), ("a/**/z", "b/z")] {
+        for (left, right) in [
+            ("dist", "distant"),
+            ("out/*.js", "out/*.css"),
+            ("a/*", "b/*"),
+            ("x?", "x"),
+            ("a/**/z", "b/z"),
+            ("**/*.js", "**/*.css"),
+            ("out/*.js", "out/**/*.css"),
+            ("out/[ab].js", "out/c.js"),
+        ] {
             assert!(!glob(left).overlaps(&glob(right)) && !glob(right).overlaps(&glob(left)), "{left} {right}");
         }
+    }
+
+    #[test]
+    fn hard_patterns_are_compared_in_time() {
+        let hard = |end: &str| glob(&format!("{}{end}", "*a".repeat(500)));
+        assert!(!hard("b").overlaps(&hard("c")) && hard("*").overlaps(&hard("c")));
+        assert!(!glob(&format!("{}x", "**/a/".repeat(200))).overlaps(&glob(&format!("{}y", "**/a/".repeat(200)))));
+    }
+
+    #[test]
+    fn no_escape_hides_a_way_out() {
+        for text in [r"\../x", r".\./x", r"\.\./x"] {
+            assert_eq!(Glob::new("", text).unwrap_err(), PathError::Outside, "{text}");
+        }
+        assert!(matches!(Glob::new("", r"\/etc"), Err(PathError::Syntax(_))));
+        assert!(matches!(Glob::new("", &format!("{}{}", "{a,".repeat(300), "}".repeat(300))), Err(PathError::Syntax(_))));
+        assert!(matches!(Glob::new("", &"?".repeat(100_000)), Err(PathError::Syntax(_))));
+        assert!(glob(&"*?".repeat(2000)).matches(Path::new(&"x".repeat(3000))));
+        assert_eq!(glob(r"a\.b").path(), "a.b");
     }
 
     #[test]

@@ -112,21 +112,47 @@ impl MaskStream {
 fn forms(value: &str) -> Vec<Vec<u8>> {
     let lines = value.lines().map(str::trim).filter(|line| value.contains('\n') && line.len() >= 8);
     let mut forms = Vec::new();
-    for text in std::iter::once(value).chain(std::iter::once(value.trim())).chain(lines) {
+    for text in std::iter::once(value).chain(std::iter::once(value.trim())).chain(lines).filter(|text| !text.trim().is_empty()) {
         let bytes = text.as_bytes();
         let json = serde_json::to_string(text).unwrap_or_default();
         forms.push(bytes.to_vec());
-        forms.push(json.trim_matches('"').as_bytes().to_vec());
+        let json = json.strip_prefix('"').and_then(|json| json.strip_suffix('"')).unwrap_or(&json);
+        forms.push(json.as_bytes().to_vec());
+        forms.push(ascii_json(json).into_bytes());
+        forms.push(json.replace('/', "\\/").into_bytes());
+        forms.push(json.replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e").into_bytes());
+        forms.push(text.replace('\'', "'\\''").into_bytes());
         for upper in [true, false] {
             forms.push(percent(bytes, upper, false));
             forms.push(percent(bytes, upper, true));
             forms.push(hex(bytes, upper));
+            // As programs write paths in addresses.
+            forms.push(
+                text.split('/')
+                    .map(|part| String::from_utf8_lossy(&percent(part.as_bytes(), upper, false)).into_owned())
+                    .collect::<Vec<_>>()
+                    .join("/")
+                    .into_bytes(),
+            );
         }
         for alphabet in [STANDARD, URL_SAFE] {
             forms.extend(base64_forms(bytes, alphabet));
         }
     }
     forms
+}
+
+/// JSON whose characters beyond ASCII are written as `\\uXXXX`.
+fn ascii_json(json: &str) -> String {
+    let mut units = [0; 2];
+    json.chars().fold(String::new(), |mut text, c| {
+        if c.is_ascii() {
+            text.push(c);
+        } else {
+            text.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+        text
+    })
 }
 
 fn hex(bytes: &[u8], upper: bool) -> Vec<u8> {
@@ -162,8 +188,17 @@ fn base64_forms(bytes: &[u8], alphabet: &[u8; 64]) -> Vec<Vec<u8>> {
         let encoded = base64(&padded, alphabet);
         let whole_bits = padded.len() * 8 / 6;
         let unstable_start = (before * 8).div_ceil(6);
-        forms.push(encoded[unstable_start..whole_bits].to_vec());
+        forms.extend(encoded.get(unstable_start..whole_bits).map(<[u8]>::to_vec));
         if before == 0 {
+            // As the common programs break it into lines.
+            forms.extend(
+                [64, 76]
+                    .iter()
+                    .filter(|width| encoded.len() > **width)
+                    .flat_map(|width| encoded.chunks(*width))
+                    .filter(|line| line.len() >= 8)
+                    .map(<[u8]>::to_vec),
+            );
             forms.push(encoded);
         }
     }
@@ -236,6 +271,40 @@ mod tests {
     fn each_line_of_a_long_value_is_hidden_alone() {
         let masker = Masker::new(["-----BEGIN-----\nMIIEvQIBADAN\n-----END-----\n"]);
         assert_eq!(masker.hide("key: MIIEvQIBADAN."), "key: ***.");
+    }
+
+    #[test]
+    fn the_forms_of_common_programs_are_hidden() {
+        let masker = Masker::new(["p@ss/wörd's & <more> than fifty-eight bytes, so that base64 breaks it into lines"]);
+        let text = "p@ss/wörd's & <more> than fifty-eight bytes, so that base64 breaks it into lines";
+        let encoded = String::from_utf8(base64(text.as_bytes(), STANDARD)).unwrap();
+        let lines = [&encoded[..76], &encoded[76..]].join("\n");
+        assert_eq!(masker.hide(&lines), "***\n***");
+        for form in [
+            "p%40ss/w%C3%B6rd%27s%20%26%20%3Cmore%3E",
+            "p@ss/w\\u00f6rd's & <more>",
+            "p@ss\\/wörd's",
+            "p@ss/wörd's \\u0026 \\u003cmore",
+            "p@ss/wörd'\\''s",
+        ] {
+            let rest = match form.split_once("more") {
+                _ if form.starts_with("p%40") => {
+                    form.to_owned() + "%20than%20fifty-eight%20bytes%2C%20so%20that%20base64%20breaks%20it%20into%20lines"
+                }
+                Some(_) if form.ends_with("more") => {
+                    form.to_owned() + "\\u003e than fifty-eight bytes, so that base64 breaks it into lines"
+                }
+                Some(_) => form.to_owned() + " than fifty-eight bytes, so that base64 breaks it into lines",
+                None => form.to_owned() + " & <more> than fifty-eight bytes, so that base64 breaks it into lines",
+            }
+            .replace("''s & <more>> than", "''s & <more> than");
+            assert_eq!(masker.hide(&rest), "***", "{rest}");
+        }
+    }
+
+    #[test]
+    fn a_blank_value_is_no_secret() {
+        assert_eq!(Masker::new(["    ", "\n\n\n\n"]).hide("a    b"), "a    b");
     }
 
     #[test]

@@ -163,7 +163,7 @@ fn secrets(plan: &Plan<'_>, caller: &Caller) -> Result<Vec<String>, Failing> {
         match caller.get(name).map(std::ffi::OsStr::to_str) {
             None => problems.push(format!("secret `{name}` of `{stage}` is not set")),
             Some(None) => problems.push(format!("secret `{name}` of `{stage}` is not text in UTF-8, so it could not be masked")),
-            Some(Some("")) => problems.push(format!("secret `{name}` of `{stage}` is empty")),
+            Some(Some(value)) if value.trim().is_empty() => problems.push(format!("secret `{name}` of `{stage}` is empty")),
             Some(Some(value)) if value.len() < SHORTEST => problems
                 .push(format!("secret `{name}` of `{stage}` is shorter than {SHORTEST} bytes, so masking it would mask ordinary text")),
             Some(Some(value)) => values.push(value.to_owned()),

@@ -1,5 +1,6 @@
 //! Standard output and standard error, and how commands speak on them.
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, LineWriter, Stderr, Stdout, Write};
 
 use clap::error::{ContextKind, ContextValue};
@@ -120,7 +121,9 @@ fn hint(error: &clap::Error) -> Option<String> {
     if let Some(name) = context(ContextKind::InvalidSubcommand) {
         return Some(format!("to run a stage of that name: shipway run {}", shell_quote(&name)));
     }
-    let value = context(ContextKind::InvalidValue)?;
-    let (name, _) = std::env::vars().find(|(name, held)| name.starts_with("SHIPWAY_") && *held == value)?;
+    let value = OsString::from(context(ContextKind::InvalidValue)?);
+    let is_typed = std::env::args_os().any(|argument| argument == value);
+    let twins = ["COLOR", "FORMAT", "JOBS", "KEEP_GOING", "OUTPUT", "TIMEOUT"].map(|name| format!("SHIPWAY_{name}"));
+    let name = twins.into_iter().find(|name| !is_typed && std::env::var_os(name).as_ref() == Some(&value))?;
     Some(format!("the environment variable {name} holds this value"))
 }

@@ -1,13 +1,18 @@
-//! Ctrl-C and its kin: the first ends the run with grace, the second at once, a third ends shipway and leaves the steps to the guard.
+//! Ctrl-C and its kin: the first ends the run with grace, the second at once; one more, seconds later, ends a shipway that hangs and
+//! leaves the steps to the guard.
 
 use std::thread;
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use signal_hook::low_level::emulate_default_handler;
+use signal_hook::low_level::exit;
 
 use crate::engine::run::Interrupter;
 use crate::exec::cancel::Interruption;
+
+/// How long the end of a run may take after the second signal.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Hears signals from here on. One that the caller of shipway ignores stays ignored, as `nohup` and background jobs of scripts expect.
 pub(super) fn listen(interrupter: Interrupter) -> std::io::Result<()> {
@@ -16,10 +21,14 @@ pub(super) fn listen(interrupter: Interrupter) -> std::io::Result<()> {
     let mut signals = Signals::new(wanted)?;
     // It lives as long as the process: there is nothing to wait for.
     let _forever = thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let mut killed_at: Option<Instant> = None;
         for signal in signals.forever() {
-            if interrupter.interrupt(signal) == Interruption::Later {
-                // Does not return for these signals.
-                let _ends = emulate_default_handler(signal);
+            match interrupter.interrupt(signal) {
+                Interruption::First => {}
+                Interruption::Second => killed_at = Some(Instant::now()),
+                // The killing is under way; only where it hangs is more asked for.
+                Interruption::Later if killed_at.is_some_and(|at| at.elapsed() < PATIENCE) => {}
+                Interruption::Later => exit(128 + signal),
             }
         }
     })?;

@@ -1,5 +1,6 @@
 //! The coordinator: gives stages to workers, hears what they say, halts at the first failure, and sums up.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -137,7 +138,25 @@ fn worker(
     let outbox = Outbox::new(sender.clone());
     let attempt = Attempt { plan, executor: means.executor, caller: means.caller, cancel, deadline, outbox: &outbox };
     while let Ok(id) = work.recv() {
-        outbox.finish(id, attempt.run(id));
+        // A fault of ours must end the run, not hang it.
+        let finished = catch_unwind(AssertUnwindSafe(|| attempt.run(id)));
+        outbox.finish(id, finished.unwrap_or_else(|_| broken(plan.pipeline.stage(id).name.clone())));
+    }
+}
+
+/// The end of a stage in whose run shipway itself failed.
+fn broken(stage: Arc<str>) -> StageFinished {
+    let reason = Some("shipway itself failed here; the lines above say where, please report them".to_owned());
+    StageFinished {
+        stage,
+        outcome: StageOutcome::Failed,
+        key: None,
+        duration_ms: 0,
+        reason,
+        stored: false,
+        flaky: false,
+        attempts: 1,
+        failure: None,
     }
 }
 
@@ -200,9 +219,17 @@ impl Coordinator<'_, '_, '_> {
         if self.cancel.is_stopped() {
             self.schedule.halt();
         }
-        if !self.out_of_time && self.deadline.is_some_and(|(deadline, _)| Instant::now() >= deadline) {
+        if let Some((deadline, time)) = self.deadline.filter(|_| !self.out_of_time)
+            && Instant::now() >= deadline
+        {
             self.out_of_time = true;
             self.schedule.halt();
+            if !self.schedule.rest().is_empty() {
+                self.emitter.emit(EventKind::Notice {
+                    stage: None,
+                    text: format!("the run's limit of {} is over: nothing new is started", show(time)),
+                });
+            }
         }
         while let Some(id) = self.schedule.next() {
             // The workers wait for orders as long as this sender lives.

@@ -120,14 +120,19 @@ fn is_constant(name: &OsStr) -> bool {
 
 /// Tells whether the name or pattern means the variable; `*` stands for any text.
 fn matches(pattern: &str, name: &OsStr) -> bool {
-    fn rest(pattern: &[u8], name: &[u8]) -> bool {
-        match pattern.split_first() {
-            None => name.is_empty(),
-            Some((b'*', pattern)) => (0..=name.len()).any(|skipped| rest(pattern, &name[skipped..])),
-            Some((first, pattern)) => name.split_first().is_some_and(|(byte, name)| byte == first && rest(pattern, name)),
+    let mut rest = name.as_encoded_bytes();
+    let Some((first, others)) = pattern.split_once('*') else { return rest == pattern.as_bytes() };
+    let Some(behind) = rest.strip_prefix(first.as_bytes()) else { return false };
+    rest = behind;
+    let (between, last) = others.rsplit_once('*').unwrap_or(("", others));
+    // Each part as early as it can be leaves the most to the others.
+    for part in between.split('*').filter(|part| !part.is_empty()) {
+        match rest.windows(part.len()).position(|window| window == part.as_bytes()) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
         }
     }
-    rest(pattern.as_bytes(), name.as_encoded_bytes())
+    rest.ends_with(last.as_bytes())
 }
 
 #[cfg(test)]
@@ -155,6 +160,16 @@ mod tests {
             shown(&caller.of_step("s", &pass, &[], [&none, &none])),
             "CI=1 LC_ALL=C.UTF-8 PATH=/bin SHIPWAY=1 SHIPWAY_STAGE=s TERM=xterm XDG_CACHE_HOME=/c"
         );
+    }
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (pattern, name) in [("A*", "A"), ("A*", "AB"), ("*", ""), ("*_B*C", "X_B_BYC"), ("a*b*c", "abbc"), ("**x", "x")] {
+            assert!(matches(pattern, OsStr::new(name)), "{pattern} {name}");
+        }
+        for (pattern, name) in [("A", "AB"), ("A*", "BA"), ("a*ba", "aba1"), ("a*a", "a"), ("*A*A*B", &"A".repeat(5000))] {
+            assert!(!matches(pattern, OsStr::new(name)), "{pattern}");
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ fn is_stem(wrong: &str, candidate: &str) -> bool {
 
 /// One slip in a short name, up to a third of a long one.
 fn allowed(length: usize) -> usize {
-    (length / 3).clamp(1, 4)
+    if length <= 2 { 0 } else { (length / 3).clamp(1, 4) }
 }
 
 #[cfg(test)]

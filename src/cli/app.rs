@@ -106,16 +106,25 @@ fn with_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
     let mut place = 1;
     while let Some(argument) = arguments.get(place) {
         let text = argument.to_string_lossy();
-        match &*text {
+        place += match &*text {
             "-h" | "--help" | "-V" | "--version" => return arguments,
-            "-f" | "--file" | "-C" | "--directory" | "--color" => place += 2,
-            "-q" | "--quiet" | "-v" | "--verbose" => place += 1,
-            flag if ["--file=", "--directory=", "--color=", "-f", "-C"].iter().any(|global| flag.starts_with(global)) => place += 1,
+            "--file" | "--directory" | "--color" => 2,
+            "--quiet" | "--verbose" => 1,
+            flag if ["--file=", "--directory=", "--color="].iter().any(|global| flag.starts_with(global)) => 1,
+            flag if flag.starts_with('-') && !flag.starts_with("--") => match flag[1..].trim_start_matches(['q', 'v']) {
+                "" if flag.len() > 1 => 1,
+                "f" | "C" => 2,
+                rest if rest.starts_with(['f', 'C']) => 1,
+                _ => break,
+            },
             flag if flag.starts_with('-') => break,
             _ => return arguments,
-        }
+        };
     }
-    let place = place.min(arguments.len());
+    if place > arguments.len() {
+        // The value of the last flag is missing, which clap says.
+        return arguments;
+    }
     arguments.insert(place, "run".into());
     arguments
 }
@@ -140,7 +149,10 @@ mod tests {
             (&["check"], &["check"]),
             (&["-q", "list"], &["-q", "list"]),
             (&["--help"], &["--help"]),
-            (&["-C"], &["-C", "run"]),
+            (&["-C"], &["-C"]),
+            (&["-qf", "x", "list"], &["-qf", "x", "list"]),
+            (&["-qk"], &["run", "-qk"]),
+            (&["-vCx"], &["-vCx", "run"]),
         ];
         for (given, expected) in cases {
             let whole = |words: &[&str]| [&["shipway"], words].concat().into_iter().map(OsString::from).collect::<Vec<_>>();

@@ -118,7 +118,7 @@ fn hint(error: &clap::Error) -> Option<String> {
         Some(ContextValue::String(text)) => Some(text.clone()),
         _ => None,
     };
-    if let Some(name) = context(ContextKind::InvalidSubcommand) {
+    if let Some(name) = context(ContextKind::InvalidSubcommand).filter(|_| error.kind() == clap::error::ErrorKind::InvalidSubcommand) {
         return Some(format!("to run a stage of that name: shipway run {}", shell_quote(&name)));
     }
     let value = OsString::from(context(ContextKind::InvalidValue)?);

@@ -213,10 +213,23 @@ impl Builder<'_> {
     }
 
     fn fill_command(&mut self, command: &Command, span: &Range<usize>, combination: &Combination) -> Command {
-        match command {
-            Command::Shell(line) => Command::Shell(combination.fill(line, span, self.problems)),
-            Command::Argv(words) => Command::Argv(words.iter().map(|word| combination.fill(word, span, self.problems)).collect()),
+        let (filled, first) = match command {
+            Command::Shell(line) => {
+                let line = combination.fill(line, span, self.problems);
+                (Command::Shell(line.clone()), line)
+            }
+            Command::Argv(words) => {
+                let words: Vec<String> = words.iter().map(|word| combination.fill(word, span, self.problems)).collect();
+                let first = words.first().cloned().unwrap_or_default();
+                (Command::Argv(words), first)
+            }
+        };
+        // What was written was looked at before; a value of the matrix may have made it something else.
+        if filled != *command && (first.trim().is_empty() || first.trim_start().starts_with('-')) {
+            let message = format!("with a value of the matrix this step is `{}`, which names no program", first.escape_debug());
+            self.problems.push(Diagnostic::error(message, span.clone(), "not a command for every value"));
         }
+        filled
     }
 
     fn path<T>(&mut self, path: Result<T, PathError>, span: &Range<usize>) -> Option<T> {

@@ -1,5 +1,7 @@
 //! From what happened to events: numbered, dated, and without secrets.
 
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -33,27 +35,44 @@ impl<'l, 'm> Emitter<'l, 'm> {
         self.listeners.iter_mut().filter_map(|listener| listener.idle()).min()
     }
 
-    /// Hides secrets in all free text; output comes masked already, stream by stream.
+    /// Hides secrets in all text; output comes masked already, stream by stream.
     fn mask(&self, kind: &mut EventKind) {
         let hide = |text: &mut String| {
-            if let std::borrow::Cow::Owned(hidden) = self.masker.hide(text) {
+            if let Cow::Owned(hidden) = self.masker.hide(text) {
                 *text = hidden;
             }
         };
+        let hide_name = |name: &mut Arc<str>| {
+            if let Cow::Owned(hidden) = self.masker.hide(name) {
+                *name = hidden.into();
+            }
+        };
         match kind {
-            EventKind::StepStarted { command, .. } => hide(command),
-            EventKind::Notice { text, .. } => hide(text),
+            EventKind::RunStarted { pipeline, stages, .. } => {
+                hide(pipeline);
+                stages.iter_mut().for_each(hide_name);
+            }
+            EventKind::StageStarted { stage, .. } => hide_name(stage),
+            EventKind::StepStarted { stage, step, command } => {
+                [stage, step].into_iter().for_each(hide_name);
+                hide(command);
+            }
+            EventKind::Output { stage, step, .. } | EventKind::StepFinished { stage, step, .. } => {
+                [stage, step].into_iter().for_each(hide_name)
+            }
+            EventKind::Notice { stage, text } => {
+                stage.iter_mut().for_each(hide_name);
+                hide(text);
+            }
             EventKind::StageFinished(finished) => {
+                hide_name(&mut finished.stage);
                 finished.reason.iter_mut().for_each(hide);
                 if let Some(failure) = &mut finished.failure {
+                    hide_name(&mut failure.step);
                     [&mut failure.command, &mut failure.dir, &mut failure.reproduce].into_iter().chain(&mut failure.tail).for_each(hide);
                 }
             }
-            EventKind::RunStarted { .. }
-            | EventKind::StageStarted { .. }
-            | EventKind::Output { .. }
-            | EventKind::StepFinished { .. }
-            | EventKind::RunFinished { .. } => {}
+            EventKind::RunFinished { .. } => {}
         }
     }
 }

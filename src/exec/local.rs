@@ -7,6 +7,9 @@ use super::process;
 use super::sweep::Sweep;
 use crate::base::secret::Masker;
 
+/// How much is said of a process, in characters.
+const LONGEST: usize = 120;
+
 /// Runs steps here, in place.
 #[derive(Debug)]
 pub struct LocalExecutor {
@@ -32,16 +35,27 @@ impl LocalExecutor {
     }
 }
 
+impl LocalExecutor {
+    /// Returns what may be said of a process: masked first, then shortened, since half a secret is not recognised.
+    fn show(&self, process: &str) -> String {
+        let text = self.masker.hide(process);
+        let length = text.chars().count();
+        if length <= LONGEST {
+            text.into_owned()
+        } else {
+            text.chars().take(LONGEST / 2).chain(['…']).chain(text.chars().skip(length - LONGEST / 2)).collect()
+        }
+    }
+}
+
 impl Executor for LocalExecutor {
     fn execute(&self, command: &StepCommand, cancel: &Cancel, output: &mut OutputSink<'_>) -> StepEnd {
-        process::run(
-            &process::Surroundings { sweep: &self.sweep, masker: &self.masker, has_terminal: self.has_terminal, cancel },
-            command,
-            output,
-        )
+        let around = process::Surroundings { sweep: &self.sweep, masker: &self.masker, has_terminal: self.has_terminal, cancel };
+        let end = process::run(&around, command, output);
+        StepEnd { left_behind: end.left_behind.iter().map(|process| self.show(process)).collect(), ..end }
     }
 
     fn finish(&self) -> Vec<String> {
-        self.sweep.finish()
+        self.sweep.finish().iter().map(|process| self.show(process)).collect()
     }
 }

@@ -59,7 +59,7 @@ impl Process {
         environment.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec))
     }
 
-    /// Returns its command line for people, shortened.
+    /// Returns its command line for people; it may hold anything, secrets too.
     pub(super) fn describe(&self) -> String {
         let line = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
         let words: Vec<String> =
@@ -67,9 +67,6 @@ impl Process {
         let mut text = crate::base::text::shell_join(words.iter().map(String::as_str));
         if text.is_empty() {
             text.push_str(fs::read_to_string(format!("/proc/{}/comm", self.pid)).unwrap_or_default().trim());
-        }
-        if text.chars().count() > 80 {
-            text = text.chars().take(79).chain(['…']).collect();
         }
         format!("`{}` (pid {})", crate::base::text::visible(&text), self.pid)
     }

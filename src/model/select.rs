@@ -1,5 +1,7 @@
 //! What of a pipeline is to run.
 
+use std::collections::BTreeSet;
+
 use super::pipeline::Pipeline;
 use super::stage::StageId;
 use crate::base::nearest;
@@ -79,8 +81,7 @@ fn find(pipeline: &Pipeline, names: &[String]) -> Result<Vec<StageId>, SelectErr
         let ids = pipeline.named(name);
         if ids.is_empty() {
             let names = pipeline.stages.iter().flat_map(|stage| [&*stage.name, &*stage.group]);
-            let mut all: Vec<&str> = names.collect();
-            all.dedup();
+            let all: BTreeSet<&str> = names.collect();
             return Err(SelectError::Unknown {
                 name: name.clone(),
                 help: nearest::help("a stage", name, all).or_else(|| Some("`shipway list` shows all stages".to_owned())),

@@ -57,7 +57,7 @@ pub fn records(root: &Path) -> io::Result<Vec<Record>> {
     for entry in entries {
         let path = entry?.path();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if let Some(id) = name.strip_suffix(ENDING) {
+        if let Some(id) = name.strip_suffix(ENDING).filter(|_| path.is_file()) {
             records.push(Record { id: id.to_owned(), path });
         }
     }
@@ -100,8 +100,9 @@ impl Record {
             duration_ms: None,
             counts: None,
         };
-        let mut first = String::new();
-        BufReader::new(&file).read_line(&mut first)?;
+        let mut first = Vec::new();
+        BufReader::new(&file).read_until(b'\n', &mut first)?;
+        let first = String::from_utf8_lossy(&first);
         if let Ok(Event { at, kind: EventKind::RunStarted { pipeline, stages, .. }, .. }) = Event::from_json(first.trim_end()) {
             overview = Overview { at: Some(at), pipeline, stages: stages.len(), ..overview };
         }

@@ -258,17 +258,20 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
         }
         let mut group = std::io::BufReader::new(group);
         let (mut head, mut text) = ([0; 5], Vec::new());
-        let mut last = (Stream::Stdout, true);
+        let mut is_whole = [true; 2];
         while group.read_exact(&mut head).is_ok() {
             text.resize(u32::from_le_bytes([head[1], head[2], head[3], head[4]]) as usize, 0);
             if group.read_exact(&mut text).is_err() {
                 break;
             }
-            last = (if head[0] == 1 { Stream::Stderr } else { Stream::Stdout }, text.last() == Some(&b'\n'));
-            self.stream(&finished.stage, last.0, &text);
+            let stream = if head[0] == 1 { Stream::Stderr } else { Stream::Stdout };
+            is_whole[usize::from(head[0] == 1)] = text.last() == Some(&b'\n');
+            self.stream(&finished.stage, stream, &text);
         }
-        if !last.1 && self.lines.is_empty() {
-            self.put(last.0, "\n");
+        for (stream, _) in [Stream::Stdout, Stream::Stderr].into_iter().zip(is_whole).filter(|(_, is_whole)| !is_whole) {
+            if !self.lines.contains_key(&(finished.stage.clone(), stream)) {
+                self.put(stream, "\n");
+            }
         }
         for stream in [Stream::Stdout, Stream::Stderr] {
             if let Some(mut lines) = self.lines.remove(&(finished.stage.clone(), stream)) {

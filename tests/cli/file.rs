@@ -196,3 +196,17 @@ fn check_warns_of_inputs_that_match_nothing() {
     assert!(said.stderr.contains("input `src/**` of `a` matches no file"));
     assert_eq!(said.stdout, "pipeline.toml is valid: 2 stages, 1 warning\n");
 }
+
+#[test]
+fn a_value_of_the_matrix_cannot_empty_a_step() {
+    let said = refused("[pipeline]\nname = \"x\"\n[stages.a]\nmatrix = { c = [\"\", \"-x\", \"true\"] }\nsteps = [\"{matrix.c}\"]\n");
+    assert!(said.contains("with a value of the matrix this step is ``") && said.contains("this step is `-x`"), "{said}");
+}
+
+#[test]
+fn outputs_of_different_kinds_may_share_a_folder() {
+    let project = Project::new(
+        "[stages.a]\nsteps = [\"true\"]\noutputs = [\"dist/**/*.js\"]\n[stages.b]\nsteps = [\"true\"]\noutputs = [\"dist/**/*.css\"]\n",
+    );
+    project.shipway(["check"]).exits(0);
+}

@@ -112,7 +112,7 @@ fn only_and_skip_leave_stages_out() {
 fn nothing_to_run_is_never_green() {
     assert!(Project::new("").shipway(["run"]).exits(2).stderr.contains("the pipeline has no stages"));
     let said = Project::new(ROW).shipway(["run", "aa"]).exits(2);
-    assert_eq!(said.stderr, "error: there is no stage `aa`\n  help: a stage with a similar name exists: `a`\n");
+    assert_eq!(said.stderr, "error: there is no stage `aa`\n  help: these exist: `a`, `b`, `c`, `d`\n");
 }
 
 #[test]
@@ -325,6 +325,29 @@ fn a_secret_that_is_not_there_stops_before_anything_runs() {
     }
     assert!(!project.exists("ran"));
     project.shipway(["run", "a"]).exits(0);
+}
+
+#[test]
+fn a_blank_secret_is_refused_and_a_name_is_masked() {
+    let project = Project::new("[stages.a]\nsecrets = [\"TOKEN\"]\nsteps = [{ run = \"exit 1\", name = \"n-s3cr3t-value\" }]\n");
+    let run = |value: &str| {
+        let mut command = project.command(["run", "--format", "json"]);
+        command.env("TOKEN", value);
+        crate::project::said(command)
+    };
+    assert!(run("    ").exits(2).stderr.contains("is empty"));
+    let said = run("s3cr3t-value").exits(1);
+    assert!(!said.stdout.contains("s3cr3t") && said.stdout.contains("n-***"), "{}", said.stdout);
+}
+
+#[test]
+fn a_way_out_of_the_project_cannot_be_hidden() {
+    let project = Project::empty();
+    for output in [r"\\../outside/file", r".\\./outside/file", r"\\/tmp/outside/file"] {
+        project.write("p/pipeline.toml", format!("[pipeline]\nname = \"x\"\n[stages.a]\nsteps = [\"true\"]\noutputs = [\"{output}\"]\n"));
+        project.shipway(["-C", "p", "run"]).exits(2);
+    }
+    assert!(!project.exists("outside"));
 }
 
 #[test]

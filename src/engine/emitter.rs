@@ -58,7 +58,7 @@ impl<'l, 'm> Emitter<'l, 'm> {
                 hide(command);
             }
             EventKind::Output { stage, step, .. } | EventKind::StepFinished { stage, step, .. } => {
-                [stage, step].into_iter().for_each(hide_name)
+                [stage, step].into_iter().for_each(hide_name);
             }
             EventKind::Notice { stage, text } => {
                 stage.iter_mut().for_each(hide_name);

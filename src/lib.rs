@@ -31,3 +31,4 @@ pub mod exec;
 pub mod model;
 pub mod record;
 pub mod report;
+pub mod store;

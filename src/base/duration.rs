@@ -32,6 +32,7 @@ pub fn show(duration: Duration) -> String {
         1..60 => format!("{:.1}s", duration.as_secs_f64().min(59.9)),
         60..3600 if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
         60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
+        172_800.. if seconds.is_multiple_of(86_400) => format!("{}d", seconds / 86_400),
         _ if seconds % 3600 < 60 => format!("{}h", seconds / 3600),
         _ => format!("{}h {}m", seconds / 3600, seconds % 3600 / 60),
     }
@@ -63,6 +64,7 @@ mod tests {
             (60_000, "1m"),
             (187_000, "3m 7s"),
             (7_500_000, "2h 5m"),
+            (2_592_000_000, "30d"),
         ];
         for (milliseconds, text) in shown {
             assert_eq!(show(Duration::from_millis(milliseconds)), text);

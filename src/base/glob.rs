@@ -9,6 +9,8 @@ use std::sync::OnceLock;
 use globset::{GlobBuilder, GlobMatcher};
 use walkdir::WalkDir;
 
+use super::reach::Reach;
+
 /// Why a path or a pattern of paths cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
@@ -101,6 +103,7 @@ pub struct Glob {
     is_literal: bool,
     /// Made when first used: most patterns of a large pipeline are not, in one run.
     matcher: OnceLock<Box<GlobMatcher>>,
+    reach: OnceLock<Box<Reach>>,
 }
 
 impl Glob {
@@ -111,7 +114,7 @@ impl Glob {
     pub fn new(folder: &str, text: &str) -> Result<Self, PathError> {
         let path = within(&escape(folder), &without_path_escapes(text)?)?;
         if let Some(literal) = literal(&path) {
-            return Ok(Self { path: literal, is_literal: true, matcher: OnceLock::new() });
+            return Ok(Self { path: literal, is_literal: true, matcher: OnceLock::new(), reach: OnceLock::new() });
         }
         // Within these bounds what can be read can also be compiled.
         if path.len() > LONGEST {
@@ -121,7 +124,7 @@ impl Glob {
             return Err(PathError::Syntax(format!("its braces are nested more than {DEEPEST} deep")));
         }
         parse(&path).map_err(|error| PathError::Syntax(error.kind().to_string()))?;
-        Ok(Self { path, is_literal: false, matcher: OnceLock::new() })
+        Ok(Self { path, is_literal: false, matcher: OnceLock::new(), reach: OnceLock::new() })
     }
 
     /// Returns the pattern relative to the project; of a literal path, the path itself.
@@ -136,12 +139,38 @@ impl Glob {
 
     /// Tells whether `path` is meant: it matches, or lies below a folder that does.
     pub fn matches(&self, path: &Path) -> bool {
-        let mut parts = path.ancestors().take_while(|part| !part.as_os_str().is_empty());
+        (self.is_literal && self.path.is_empty())
+            || path.ancestors().take_while(|part| !part.as_os_str().is_empty()).any(|part| self.matches_itself(part))
+    }
+
+    /// Tells whether `path` itself matches, whatever folders it lies in: for those who have asked about the folders already.
+    pub fn matches_itself(&self, path: &Path) -> bool {
         if self.is_literal {
-            return self.path.is_empty() || parts.any(|part| part == Path::new(&self.path));
+            return path == Path::new(&self.path);
         }
-        let matcher = self.matcher.get_or_init(|| Box::new(parse(&self.path).expect("it was parsed before").compile_matcher()));
-        parts.any(|part| matcher.is_match(part))
+        self.matcher.get_or_init(|| Box::new(self.parsed().compile_matcher())).is_match(path)
+    }
+
+    /// Tells whether all that lies below `folder` matches, as far as can be told without looking: `a/**` takes all below `a`.
+    pub fn takes_all_below(&self, folder: &Path) -> bool {
+        let base = if self.is_literal { Some(&*self.path) } else { self.path.strip_suffix("**") };
+        base.is_some_and(|base| self.base() == base.trim_end_matches('/') && folder.starts_with(self.base()))
+    }
+
+    /// Tells whether something below `folder` could match where neither `folder` nor what it lies in does: false where there is no
+    /// need to look.
+    pub fn reaches_below(&self, folder: &Path) -> bool {
+        if self.is_literal {
+            return Path::new(&self.path).starts_with(folder);
+        }
+        let compile = |part: &str| parse(part).ok().map(|glob| glob.compile_matcher());
+        self.reach.get_or_init(|| Box::new(Reach::new(&self.path, compile))).holds(folder)
+    }
+
+    /// Returns the pattern as the matching library knows it, to be made part of a set.
+    pub fn parsed(&self) -> globset::Glob {
+        let escaped = if self.is_literal { escape(&self.path) } else { self.path.clone() };
+        parse(&escaped).expect("it was parsed before")
     }
 
     /// Returns the folder below which all matches lie: the part before the first pattern character.
@@ -378,6 +407,37 @@ mod tests {
         assert!(matches!(Glob::new("", &"?".repeat(100_000)), Err(PathError::Syntax(_))));
         assert!(glob(&"*?".repeat(2000)).matches(Path::new(&"x".repeat(3000))));
         assert_eq!(glob(r"a\.b").path(), "a.b");
+    }
+
+    #[test]
+    fn a_folder_is_entered_only_where_something_below_could_match() {
+        let cases = [
+            ("src/*.rs", "src", true),
+            ("src/*.rs", "src/a", false),
+            ("src/*/x", "src/a", true),
+            ("src/*/x", "lib", false),
+            ("src/*/x", "src/a/b", false),
+            ("a*/**/x", "ab/c/d", true),
+            ("a*/**/x", "b/c", false),
+            ("src/*.{rs,c}", "src/a", false),
+            ("{a/b,c}/x", "a", true),
+            ("{a/b,c}/x", "d", true),
+            ("[ab]/x", "a", true),
+            ("[ab]/x", "c", false),
+            ("[]a]/x", "]", true),
+            (r"\*/x", "*", true),
+            (r"\*/x*", "a", false),
+            ("a/b", "a", true),
+            ("a/b", "c", false),
+        ];
+        for (pattern, folder, expected) in cases {
+            assert_eq!(glob(pattern).reaches_below(Path::new(folder)), expected, "{pattern} {folder}");
+        }
+        for (pattern, folder, expected) in
+            [("a/**", "a", true), ("a/**", "b", false), ("**", "", true), ("a/**", "", false), ("a/*", "a", false), ("a*/**", "a", false)]
+        {
+            assert_eq!(glob(pattern).takes_all_below(Path::new(folder)), expected, "{pattern} {folder}");
+        }
     }
 
     #[test]

@@ -3,10 +3,17 @@
 //! Everything here is usable on its own and imports nothing else of the crate.
 
 pub mod diagnostic;
+pub mod digest;
 pub mod duration;
 pub mod files;
 pub mod glob;
 pub mod nearest;
+pub mod parallel;
+pub mod program;
+mod reach;
 pub mod secret;
+pub mod size;
 pub mod source;
+pub mod stamp;
+pub mod state;
 pub mod text;

@@ -53,8 +53,18 @@ impl Masker {
         }
         let mut stream = MaskStream::default();
         let mut hidden = stream.push(self, text.as_bytes().to_vec());
-        hidden.extend(stream.finish());
+        hidden.extend(stream.finish(self));
         Cow::Owned(String::from_utf8_lossy(&hidden).into_owned())
+    }
+
+    /// Tells whether a secret stands in `bytes`.
+    pub fn is_in(&self, bytes: &[u8]) -> bool {
+        self.search.as_ref().is_some_and(|search| search.is_match(bytes))
+    }
+
+    /// Returns the length of the longest form, in bytes: whoever looks at pieces must let them overlap by one byte less.
+    pub fn longest(&self) -> usize {
+        self.longest
     }
 
     /// Returns where the longest ending of `bytes` begins that could still grow into a secret.
@@ -102,9 +112,13 @@ impl MaskStream {
         out
     }
 
-    /// Returns what was held back: the stream has ended, so it did not grow into a secret.
-    pub fn finish(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.held)
+    /// Returns what was held back: the stream has ended, so it did not grow into a longer secret. It may hold a shorter one.
+    pub fn finish(&mut self, masker: &Masker) -> Vec<u8> {
+        let held = std::mem::take(&mut self.held);
+        match &masker.search {
+            Some(search) => search.replace_all_bytes(&held, &vec![MASK; masker.forms.len()]),
+            None => held,
+        }
     }
 }
 
@@ -235,7 +249,7 @@ mod tests {
             out.extend(stream.push(masker, piece.to_vec()));
             rest = behind;
         }
-        out.extend(stream.finish());
+        out.extend(stream.finish(masker));
         out
     }
 
@@ -300,6 +314,11 @@ mod tests {
             .replace("''s & <more>> than", "''s & <more> than");
             assert_eq!(masker.hide(&rest), "***", "{rest}");
         }
+    }
+
+    #[test]
+    fn a_secret_that_begins_a_longer_one_is_hidden_at_the_end() {
+        assert_eq!(Masker::new(["bbaca", "bbac"]).hide("x bbac"), "x ***");
     }
 
     #[test]

@@ -20,9 +20,9 @@ impl Capture {
     }
 
     /// Returns what was held back, at the end of the stream.
-    pub(super) fn finish(&mut self) -> Vec<u8> {
+    pub(super) fn finish(&mut self, masker: &Masker) -> Vec<u8> {
         let mut text = std::mem::take(&mut self.partial);
-        text.extend(self.mask.finish());
+        text.extend(self.mask.finish(masker));
         text
     }
 }
@@ -63,7 +63,7 @@ mod tests {
             for piece in noise.chunks(size) {
                 whole.extend(capture.push(&masker, piece));
             }
-            whole.extend(capture.finish());
+            whole.extend(capture.finish(&masker));
             bytes.extend(noise);
             prop_assert_eq!(whole, bytes);
         }

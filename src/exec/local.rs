@@ -27,7 +27,7 @@ impl LocalExecutor {
             Ok(guard) => (Some(guard), None),
             Err(error) => (
                 None,
-                Some(format!("the guard could not be started, so steps would outlive a killed shipway: {}", super::program::plain(&error))),
+                Some(format!("the guard could not be started, so steps would outlive a killed shipway: {}", crate::base::program::plain(&error))),
             ),
         };
         let has_terminal = std::fs::File::open("/dev/tty").is_ok();

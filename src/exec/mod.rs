@@ -18,7 +18,6 @@ pub mod local;
 mod capture;
 mod process;
 mod processes;
-mod program;
 mod session;
 mod streams;
 mod sweep;

@@ -15,11 +15,11 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use super::cancel::Cancel;
 use super::executor::{Ending, OutputSink, StepCommand, StepEnd};
 use super::processes::{Process, descendants};
-use super::program;
 use super::session::own_session;
 use super::streams::{LAST_READS, Streams};
 use super::sweep::{Sweep, Token};
 use super::watch::Watch;
+use crate::base::program;
 use crate::base::secret::Masker;
 
 /// Between TERM and KILL (contract, section 5).
@@ -276,7 +276,7 @@ impl<'a> Running<'a> {
             self.streams.read(ready.pipes, self.around.masker);
             self.streams.flush(output);
         }
-        self.streams.close(output);
+        self.streams.close(self.around.masker, output);
     }
 }
 

@@ -89,9 +89,9 @@ impl Streams {
     }
 
     /// Closes the streams.
-    pub(super) fn close(&mut self, output: &mut OutputSink<'_>) {
+    pub(super) fn close(&mut self, masker: &Masker, output: &mut OutputSink<'_>) {
         for pipe in &mut self.pipes {
-            let rest = pipe.close();
+            let rest = pipe.close(masker);
             self.waiting.extend(rest.filter(|rest| !rest.is_empty()).map(|rest| (pipe.stream, rest)));
         }
         self.flush(output);
@@ -102,7 +102,7 @@ impl Pipe {
     fn read(&mut self, buffer: &mut [u8], masker: &Masker) -> Option<Vec<u8>> {
         let reader = self.reader.as_mut()?;
         match reader.read(buffer) {
-            Ok(0) => self.close(),
+            Ok(0) => self.close(masker),
             Ok(length) => {
                 if length == buffer.len() && !std::mem::replace(&mut self.large, true) {
                     // Refused where the user's pipes are at their limit: then it stays as it is.
@@ -112,12 +112,12 @@ impl Pipe {
                 Some(self.capture.push(masker, &buffer[..length]))
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
-            Err(_) => self.close(),
+            Err(_) => self.close(masker),
         }
     }
 
     /// Ends the stream, and returns what was held back of it.
-    fn close(&mut self) -> Option<Vec<u8>> {
-        self.reader.take().map(|_| self.capture.finish())
+    fn close(&mut self, masker: &Masker) -> Option<Vec<u8>> {
+        self.reader.take().map(|_| self.capture.finish(masker))
     }
 }

@@ -5,10 +5,7 @@
 pub mod reader;
 pub mod writer;
 
-/// The folder for what shipway keeps beside a pipeline; it ignores itself for git.
-pub const STATE: &str = ".shipway";
-
-/// The folder of the records in [`STATE`].
+/// The folder of the records in `.shipway/`.
 pub const RUNS: &str = "runs";
 
 /// How the file of a record ends.

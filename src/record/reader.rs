@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{ENDING, RUNS, STATE};
+use super::{ENDING, RUNS};
+use crate::base::state::STATE;
 use crate::model::event::{Event, EventKind};
 use crate::model::outcome::{Counts, RunOutcome};
 

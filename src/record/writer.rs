@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{ENDING, RUNS, STATE};
-use crate::base::files::write_whole;
+use super::{ENDING, RUNS};
+use crate::base::state;
 use crate::model::event::{Event, Listener};
 
 /// How many records are kept, and how many bytes of them.
@@ -61,12 +61,8 @@ impl Listener for Recorder {
 }
 
 fn create(root: &Path) -> io::Result<(Arc<str>, File)> {
-    let folder = root.join(STATE).join(RUNS);
+    let folder = state::folder(root)?.join(RUNS);
     fs::create_dir_all(&folder)?;
-    let ignore = root.join(STATE).join(".gitignore");
-    if !ignore.exists() {
-        write_whole(&ignore, b"*\n")?;
-    }
     prune(&folder)?;
     let mut salt = 0;
     loop {

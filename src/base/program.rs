@@ -4,13 +4,13 @@ use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::base::text::visible;
+use super::text::visible;
 
 /// Returns the absolute path of the program `name`, as a shell in `dir` with this PATH would find it.
 ///
 /// # Errors
 /// Why it cannot be started, for people.
-pub(super) fn find(name: &str, path: Option<&OsStr>, dir: &Path) -> Result<PathBuf, String> {
+pub fn find(name: &str, path: Option<&OsStr>, dir: &Path) -> Result<PathBuf, String> {
     if name.contains('/') {
         let program = dir.join(name);
         return match is_program(&program) {
@@ -31,7 +31,7 @@ fn is_program(path: &Path) -> std::io::Result<bool> {
 }
 
 /// Returns what the system says, without its number.
-pub(super) fn plain(error: &std::io::Error) -> String {
+pub fn plain(error: &std::io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut characters = text.chars();

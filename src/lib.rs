@@ -28,6 +28,8 @@ pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod exec;
+pub mod git;
+pub mod inputs;
 pub mod model;
 pub mod record;
 pub mod report;

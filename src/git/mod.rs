@@ -1,0 +1,3 @@
+//! What git knows, asked of `git` itself.
+
+pub mod repo;

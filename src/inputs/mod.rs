@@ -1,0 +1,13 @@
+//! What a stage reads: from its selectors, or git's rules, to a list of files and links.
+//!
+//! Knows folders, patterns and links; knows nothing of what files hold.
+
+pub mod claimed;
+mod folders;
+mod ground;
+mod ignored;
+mod links;
+pub mod lister;
+pub mod listing;
+mod selected;
+mod unignored;

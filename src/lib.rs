@@ -31,6 +31,7 @@ pub mod exec;
 pub mod git;
 pub mod inputs;
 pub mod model;
+pub mod programs;
 pub mod record;
 pub mod report;
 pub mod store;

@@ -76,6 +76,16 @@ pub struct Selector {
     pub exclude: bool,
 }
 
+/// Returns a line of `inputs` of a stage in `dir` that keeps `path`, and what lies beside it, out: for messages.
+pub fn keep_out(path: &str, dir: &str) -> String {
+    let cache = path.split('/').find(|part| matches!(*part, "__pycache__" | "node_modules" | ".pytest_cache" | ".mypy_cache" | ".cache"));
+    if let Some(cache) = cache {
+        return format!("!**/{cache}/**");
+    }
+    let own = path.strip_prefix(dir).map_or(path, |own| own.trim_start_matches('/'));
+    format!("!{own}")
+}
+
 /// One command of a stage.
 #[derive(Debug, Clone)]
 pub struct Step {

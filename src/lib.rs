@@ -24,6 +24,7 @@
 //! ```
 
 pub mod base;
+pub mod cache;
 pub mod cli;
 pub mod config;
 pub mod engine;

@@ -1,0 +1,401 @@
+//! Which stages of this checkout are being made right now, and which were left half made.
+//!
+//! Knows files and locks in `.shipway/making/`; what a stage is and who is related to whom, it is told.
+//!
+//! A stage that is being made has a file there, locked by whoever makes it. It is removed when the stage's outputs are whole. A file that
+//! is there and locked by nobody is the mark of a stage whose making was interrupted or failed: its outputs are not to be used. The lock
+//! goes with the process, so nothing is ever stale; the file is there before the first output is touched.
+//!
+//! The steps of a shipway that was killed live on until its guard has ended them. So each run has a file of its own there too, which the
+//! guard holds locked as well, and a mark names it. The guard's last deed is to write into it: until then the steps may have written to
+//! outputs, and nothing of theirs is younger.
+
+use std::collections::HashSet;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tempfile::NamedTempFile;
+
+use super::mark::{self, Found, Mark, Pattern};
+use crate::base::digest::Hash;
+use crate::base::glob::Glob;
+use crate::base::stamp::Stamp;
+use crate::base::state::LAST_WORD;
+
+/// How often a stage that another run makes is looked at.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// What the names of the files of runs begin with.
+const RUN: &str = ".run-";
+
+/// The stages that are being made in one checkout.
+#[derive(Debug)]
+pub struct Holds {
+    folder: PathBuf,
+    /// Locked as long as this process or its guard lives.
+    run: NamedTempFile,
+    /// How often a making was begun or ended in this checkout.
+    count: File,
+    /// How much of the count is this run's own.
+    own: Mutex<u64>,
+    /// The marks that were there when this run began: of stages that may be called otherwise now, or not be there any more.
+    earlier: Vec<PathBuf>,
+}
+
+/// A stage that is being made by this process.
+#[derive(Debug)]
+pub struct Hold<'h> {
+    holds: &'h Holds,
+    path: PathBuf,
+    outputs: Vec<Pattern>,
+    /// What the mark said before.
+    before: Vec<Pattern>,
+    /// Locked as long as this lives.
+    file: File,
+    /// Whether another run may have changed something since the claim's time.
+    pub is_news: bool,
+    /// Whether the stage was marked before: its last making was begun and not ended.
+    pub was_marked: bool,
+    /// From when until when the steps of a killed shipway may have written to the outputs, in nanoseconds since 1970; what lies there from
+    /// that time is theirs.
+    pub killed: Option<(i64, i64)>,
+}
+
+/// Who asks for a hold, and what it wants to know meanwhile.
+pub struct Claim<'c> {
+    /// The stage that is to be made.
+    pub stage: &'c str,
+    /// What it makes.
+    pub outputs: &'c [Glob],
+    /// Returns the outputs that it reads; asked only where another run makes something.
+    pub reads: &'c dyn Fn() -> Vec<Glob>,
+    /// Tells whether another stage must not be made at the same time: one whose outputs this one reads, or the other way round.
+    pub conflicts: &'c dyn Fn(&str) -> bool,
+    /// Is told, again and again, which stage of another run is waited for, and which process makes it; returns whether to go on waiting.
+    pub waiting: &'c mut dyn FnMut(&str, i32) -> bool,
+    /// What [`Holds::others`] returned before the stage was looked at.
+    pub since: u64,
+}
+
+impl std::fmt::Debug for Claim<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Claim").field("stage", &self.stage).finish_non_exhaustive()
+    }
+}
+
+impl Holds {
+    /// Returns the holds of the checkout whose `.shipway/` folder is `state`.
+    ///
+    /// # Errors
+    /// Where they cannot be kept.
+    pub fn open(state: &Path) -> io::Result<Self> {
+        let folder = state.join("making");
+        fs::create_dir_all(&folder)?;
+        let earlier = marks(&folder)?;
+        let _stale = remove_ended(&folder, &earlier);
+        let count = File::options().create(true).truncate(false).read(true).write(true).open(folder.join(".count"))?;
+        loop {
+            let run = tempfile::Builder::new().prefix(RUN).tempfile_in(&folder)?;
+            run.as_file().lock()?;
+            // Another run may have taken it for that of one that has ended, before it was locked.
+            if run.as_file().metadata()?.nlink() > 0 {
+                return Ok(Self { folder, run, count, own: Mutex::default(), earlier });
+            }
+        }
+    }
+
+    /// Returns the file that stays locked for as long as any process has what is returned here.
+    ///
+    /// # Errors
+    /// Where there are too many open files.
+    pub fn run_file(&self) -> io::Result<File> {
+        self.run.as_file().try_clone()
+    }
+
+    /// Returns a number that changes whenever another run here begins or ends to make a stage.
+    pub fn others(&self) -> u64 {
+        let own = self.own();
+        self.counted().wrapping_sub(*own)
+    }
+
+    /// Takes the hold that `claim` asks for, as soon as no other run makes a stage that conflicts with it. `None` where waiting ended
+    /// before.
+    ///
+    /// # Errors
+    /// Where the mark cannot be made.
+    pub fn take(&self, claim: &mut Claim<'_>) -> io::Result<Option<Hold<'_>>> {
+        let mut waited = false;
+        loop {
+            let gate = self.gate()?;
+            let Some((other, process)) = self.conflict(claim)? else {
+                let was_marked = self.is_half_made(claim.stage, claim.outputs);
+                let is_news = waited || was_marked || self.others() != claim.since;
+                let before = mark::read(&self.path(claim.stage)).ok().flatten();
+                let killed = before.as_ref().and_then(|found| Some((found.cleared?, ended(&self.folder.join(&found.mark.run))?)));
+                let outputs: Vec<Pattern> = claim.outputs.iter().map(Pattern::of).collect();
+                let mut before = before.map_or_else(Vec::new, |found| found.mark.outputs);
+                before.retain(|output| !outputs.contains(output));
+                let (path, file) = self.mark(claim.stage, outputs.iter().chain(&before).cloned().collect())?;
+                self.add_to_count();
+                return Ok(Some(Hold { holds: self, path, outputs, before, file, is_news, was_marked, killed }));
+            };
+            drop(gate);
+            waited = true;
+            if !(claim.waiting)(&other, process) {
+                return Ok(None);
+            }
+            std::thread::sleep(PATIENCE);
+        }
+    }
+
+    /// Makes this process the only one that changes marks, until what is returned is dropped.
+    fn gate(&self) -> io::Result<File> {
+        let gate = File::options().create(true).truncate(false).write(true).open(self.folder.join(".gate"))?;
+        gate.lock()?;
+        Ok(gate)
+    }
+
+    fn counted(&self) -> u64 {
+        let mut bytes = [0; 8];
+        // Where nothing was counted yet there is nothing.
+        self.count.read_exact_at(&mut bytes, 0).map_or(0, |()| u64::from_le_bytes(bytes))
+    }
+
+    /// Counts what this process does; only behind the gate.
+    fn add_to_count(&self) {
+        let mut own = self.own();
+        if self.count.write_all_at(&self.counted().wrapping_add(1).to_le_bytes(), 0).is_ok() {
+            *own = own.wrapping_add(1);
+        }
+    }
+
+    /// Tells whether the making of `stage`, or of whatever made these outputs, was begun and not ended. One that another run makes right now
+    /// is not ended either.
+    pub fn is_half_made(&self, stage: &str, outputs: &[Glob]) -> bool {
+        is_about(&self.path(stage), outputs) || self.earlier.iter().any(|path| is_about(path, outputs))
+    }
+
+    /// Tells the same of the project whose `.shipway/` folder is `state`, which need not be there.
+    pub fn was_left_half_made(state: &Path, outputs: &[Glob]) -> bool {
+        marks(&state.join("making")).is_ok_and(|marks| marks.iter().any(|path| is_about(path, outputs)))
+    }
+
+    /// Returns a stage that another process makes now and that conflicts with the claim, and that process.
+    fn conflict(&self, claim: &Claim<'_>) -> io::Result<Option<(String, i32)>> {
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            // One that is gone meanwhile is made.
+            let Ok(mut file) = File::open(entry.path()) else { continue };
+            let Some(Found { mark, .. }) = mark::read_from(&mut file) else { continue };
+            // What this run does is kept apart by its own schedule.
+            if mark.run == self.run_name() {
+                continue;
+            }
+            let is_live = is_locked(&file) || File::open(self.folder.join(&mark.run)).is_ok_and(|run| is_locked(&run));
+            // Of another pipeline, or of this one before it was edited, only the outputs are known.
+            let is_near = || {
+                mark.stage == claim.stage
+                    || (claim.conflicts)(&mark.stage)
+                    || mark.is_about(claim.outputs)
+                    || mark.is_about(&(claim.reads)())
+            };
+            if is_live && is_near() {
+                return Ok(Some((mark.stage, mark.process)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn mark(&self, stage: &str, outputs: Vec<Pattern>) -> io::Result<(PathBuf, File)> {
+        let path = self.path(stage);
+        let process = i32::try_from(std::process::id()).unwrap_or(0);
+        let mark = Mark { process, run: self.run_name(), stage: stage.to_owned(), outputs };
+        loop {
+            let file = File::options().create(true).truncate(false).read(true).write(true).open(&path)?;
+            // Whoever looks at it holds it for a moment.
+            file.lock()?;
+            // Its last holder may have removed it between our opening and our locking.
+            if file.metadata()?.nlink() > 0 {
+                mark.write(&file)?;
+                return Ok((path, file));
+            }
+        }
+    }
+
+    fn run_name(&self) -> String {
+        self.run.path().file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    fn path(&self, stage: &str) -> PathBuf {
+        self.folder.join(Hash::of(stage.as_bytes()).to_string())
+    }
+
+    fn own(&self) -> MutexGuard<'_, u64> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns the marks in the folder.
+fn marks(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut marks = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+            marks.push(entry.path());
+        }
+    }
+    Ok(marks)
+}
+
+/// Tells whether there is a mark at `path` that is about some of these outputs; one that says nothing is about all.
+fn is_about(path: &Path, outputs: &[Glob]) -> bool {
+    mark::read(path).is_ok_and(|found| found.is_none_or(|found| found.mark.is_about(outputs)))
+}
+
+/// Returns when the guard of a run had ended its last step, where that is known, in nanoseconds since 1970.
+fn ended(run: &Path) -> Option<i64> {
+    let file = File::open(run).ok()?;
+    let mut text = [0; LAST_WORD.len() + 1];
+    let length = file.read_at(&mut text, 0).ok()?;
+    (text[..length] == *LAST_WORD).then_some(())?;
+    Some(Stamp::of(&file.metadata().ok()?).modified)
+}
+
+fn is_locked(file: &File) -> bool {
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
+/// Removes the files of runs that have ended without doing so themselves, but for those that a mark names.
+fn remove_ended(folder: &Path, marks: &[PathBuf]) -> io::Result<()> {
+    let named: HashSet<String> = marks.iter().filter_map(|path| Some(mark::read(path).ok()??.mark.run)).collect();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        // Removed while the lock is held, so that no run can have it in between.
+        if entry.file_name().as_encoded_bytes().starts_with(RUN.as_bytes())
+            && !named.contains(&*entry.file_name().to_string_lossy())
+            && let Ok(file) = File::open(entry.path())
+            && file.try_lock().is_ok()
+        {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+impl Hold<'_> {
+    /// Says that the stage's outputs are whole: the mark goes.
+    ///
+    /// # Errors
+    /// Where the mark cannot be removed: then the outputs are not used.
+    pub fn is_whole(self) -> io::Result<()> {
+        let _gate = self.holds.gate()?;
+        if self.before.is_empty() {
+            fs::remove_file(&self.path)?;
+        } else if let Ok(Some(found)) = mark::read(&self.path) {
+            // Outputs that a stage of this name once had, and that nobody has made whole since.
+            Mark { outputs: self.before.clone(), ..found.mark }.write(&self.file)?;
+        }
+        for path in self.holds.earlier.iter().filter(|path| **path != self.path) {
+            self.settle(path)?;
+        }
+        self.holds.add_to_count();
+        Ok(())
+    }
+
+    /// Says that the outputs were cleared: what lies there from here on is of the steps.
+    ///
+    /// # Errors
+    /// Where that cannot be noted.
+    pub fn is_cleared(&self) -> io::Result<()> {
+        mark::set_cleared(&self.file)
+    }
+
+    /// Takes what is whole now out of the mark of another stage, unless that is being made.
+    fn settle(&self, path: &Path) -> io::Result<()> {
+        let Ok(mut file) = File::options().read(true).write(true).open(path) else { return Ok(()) };
+        let Some(Found { mut mark, .. }) = mark::read_from(&mut file) else { return Ok(()) };
+        if is_locked(&file) || !mark.take_out(&self.outputs) {
+            return Ok(());
+        }
+        if mark.outputs.is_empty() { fs::remove_file(path) } else { mark.write(&file) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take<'h>(holds: &'h Holds, stage: &str, conflicts: &[&str]) -> Option<Hold<'h>> {
+        let outputs = [Glob::new("", stage).unwrap()];
+        let mut claim = Claim {
+            stage,
+            outputs: &outputs,
+            reads: &Vec::new,
+            conflicts: &|other| conflicts.contains(&other),
+            waiting: &mut |_, _| false,
+            since: holds.others(),
+        };
+        holds.take(&mut claim).unwrap()
+    }
+
+    #[test]
+    fn a_stage_is_made_by_one_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (Holds::open(folder.path()).unwrap(), Holds::open(folder.path()).unwrap());
+        let hold = take(&one, "build", &[]).unwrap();
+        assert!(take(&other, "build", &[]).is_none(), "the same stage");
+        assert!(take(&other, "test", &["build"]).is_none(), "one that reads it");
+        assert!(take(&other, "lint", &[]).is_some(), "one that has nothing to do with it");
+        assert!(take(&one, "test", &["build"]).is_some(), "the same process knows what it does");
+        hold.is_whole().unwrap();
+        assert!(take(&other, "build", &[]).is_some());
+    }
+
+    #[test]
+    fn what_was_not_ended_stays_marked() {
+        let folder = tempfile::tempdir().unwrap();
+        let holds = Holds::open(folder.path()).unwrap();
+        drop(take(&holds, "build", &[]));
+        let outputs = |path: &str| [Glob::new("", path).unwrap()];
+        assert!(holds.is_half_made("build", &outputs("build")) && Holds::was_left_half_made(folder.path(), &outputs("build/a")));
+        assert!(!Holds::was_left_half_made(folder.path(), &outputs("other")));
+        let again = take(&holds, "build", &[]).unwrap();
+        assert!(again.was_marked && again.is_news);
+        again.is_whole().unwrap();
+        assert!(!holds.is_half_made("build", &outputs("build")));
+    }
+
+    #[test]
+    fn many_at_once_never_share_a_stage() {
+        let folder = tempfile::tempdir().unwrap();
+        let inside = std::sync::atomic::AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let holds = Holds::open(folder.path()).unwrap();
+                    for _ in 0..20 {
+                        let mut claim = Claim {
+                            stage: "a",
+                            outputs: &[],
+                            reads: &Vec::new,
+                            conflicts: &|_| false,
+                            waiting: &mut |_, _| true,
+                            since: 0,
+                        };
+                        let hold = holds.take(&mut claim).unwrap().unwrap();
+                        assert_eq!(inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
+                        inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                        hold.is_whole().unwrap();
+                    }
+                });
+            }
+        });
+    }
+}

@@ -1,0 +1,20 @@
+//! Results that are known already: the key that stands for one, and what lies where its outputs belong.
+//!
+//! Knows files, digests and the store; knows nothing of processes or events.
+//!
+//! ```text
+//! files on disk --files (stat cache, table)--> digests --> fingerprint --> key
+//! outputs on disk --outputs--> what lies there --capture--> store
+//!                              what lies there <--restore-- store        custody: whose it is; hold: who may
+//! ```
+
+pub mod capture;
+pub mod custody;
+pub mod files;
+pub mod fingerprint;
+pub mod hold;
+pub mod log;
+mod mark;
+pub mod outputs;
+pub mod restore;
+mod table;

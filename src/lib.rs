@@ -5,13 +5,15 @@
 //! ```text
 //! floor 5  main.rs
 //! floor 4  cli/       what people type and are told; the only place that knows every other
-//! floor 3  engine/    plan, schedule, attempt, run: what may start, what one stage does
-//! floor 2  config/  exec/  record/  report/      siblings; none imports another
-//!          file     steps  runs     what
-//!          to       as     of the   people
-//!          model    procs  past     see
+//! floor 3  engine/    plan, schedule, key, turn, attempt, run: what may start, what is reused, what one stage does
+//! floor 2  config/  inputs/   programs/  cache/       exec/  record/  report/      siblings; none imports another
+//!          file     which     what       keys, and    steps  runs     what
+//!          to       files a   starts,    what lies    as     of the   people
+//!          model    stage     which one  in outputs   procs  past     see
+//!                   reads     it is
 //! floor 1  model/     the nouns: pipeline, stage, graph, event, outcome; pure data
-//! floor 0  base/      digits and letters: paths, durations, text, secrets, diagnostics
+//!          store/     what came out of stages: records, blobs       git/  what git knows
+//! floor 0  base/      digits and letters: paths, digests, durations, text, secrets, diagnostics
 //! ```
 //!
 //! How a pipeline flows through it:
@@ -19,7 +21,10 @@
 //! ```text
 //! pipeline.toml --config::load--> Pipeline             | or every problem of the file, exit 2
 //! Pipeline + what was asked for --model::select, engine::plan--> Plan
-//! Plan --engine::run: schedule, workers, exec--> events --> report::terminal | report::json | record::writer
+//! a stage's turn: inputs + programs --engine::key--> Fingerprint --> key
+//!                 known key  --store--> StageResult --cache::restore--> outputs in their place
+//!                 else exec: steps as processes --cache::capture--> store
+//! Plan --engine::run: schedule, workers, turns--> events --> report::terminal | report::json | record::writer
 //! the last event --> model::outcome::Exit --> exit code
 //! ```
 

@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use super::failing::Failing;
 use super::flags::Global;
 use super::screen::Screen;
-use super::{check, generate, graph, list, report, run, runs};
+use super::{cache, check, generate, graph, list, report, run, runs, why};
 use crate::model::outcome::Exit;
 
 const AFTER_HELP: &str = "\
@@ -38,6 +38,10 @@ enum Command {
     List(list::Arguments),
     /// Show which stage waits for which
     Graph(graph::Arguments),
+    /// Say why a stage ran or would run, compared with the nearest earlier result
+    Why(why::Arguments),
+    /// Look after the store of results
+    Cache(cache::Arguments),
     /// List the recorded runs
     Runs(runs::Arguments),
     /// Report a recorded run
@@ -86,6 +90,8 @@ impl App {
             Command::Check => check::run(&self.global, screen),
             Command::List(arguments) => list::run(&self.global, arguments, screen),
             Command::Graph(arguments) => graph::run(&self.global, arguments, screen),
+            Command::Why(arguments) => why::run(&self.global, arguments, screen),
+            Command::Cache(arguments) => cache::run(&self.global, arguments, screen),
             Command::Runs(arguments) => runs::run(&self.global, arguments, screen),
             Command::Report(arguments) => report::run(&self.global, arguments, screen),
             Command::Schema => {

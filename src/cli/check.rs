@@ -1,20 +1,31 @@
 //! `check`: is the file valid, and does it mean what it seems to?
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use super::failing::Failing;
 use super::flags::Global;
 use super::project::Project;
 use super::screen::Screen;
 use crate::base::diagnostic::Diagnostic;
-use crate::base::text::count;
+use crate::base::text::{count, visible};
+use crate::git::repo::Repository;
+use crate::inputs::claimed::Claimed;
+use crate::inputs::lister::Lister;
 use crate::model::outcome::Exit;
+use crate::model::stage::{Selector, keep_out};
+use crate::programs::shim::Shim;
+use crate::programs::tools;
 use crate::report::diagnostics;
+
+/// How many stages a warning names.
+const MOST_NAMED: usize = 3;
 
 /// Validates, and warns of what is probably not meant.
 pub(super) fn run(global: &Global, screen: &mut Screen) -> Result<Exit, Failing> {
     let project = Project::load(global)?;
-    let warnings = warnings(&project);
+    let warnings: Vec<Diagnostic> =
+        inputs(&project).into_iter().chain(shims(&project)).chain(ignored(&project)).chain(caught(&project)).collect();
     let text = diagnostics::render(&warnings, &project.source, screen.err_theme.coloured);
     let _tolerant = std::io::Write::write_all(&mut screen.err, text.as_bytes());
     let pipeline = &project.loaded.pipeline;
@@ -23,7 +34,7 @@ pub(super) fn run(global: &Global, screen: &mut Screen) -> Result<Exit, Failing>
     Ok(Exit::Passed)
 }
 
-fn warnings(project: &Project) -> Vec<Diagnostic> {
+fn inputs(project: &Project) -> Vec<Diagnostic> {
     let pipeline = &project.loaded.pipeline;
     let outputs: Vec<_> = pipeline.stages.iter().flat_map(|stage| &stage.outputs).collect();
     let mut warned = HashSet::new();
@@ -42,4 +53,85 @@ fn warnings(project: &Project) -> Vec<Diagnostic> {
         }
     }
     warnings
+}
+
+/// Warns of files that git tracks although it is told to ignore them: they count as inputs, which few expect.
+fn ignored(project: &Project) -> Option<Diagnostic> {
+    let pipeline = &project.loaded.pipeline;
+    let first = pipeline.stages.iter().position(|stage| stage.inputs.is_none())?;
+    let files = Repository::find(&project.root)?.tracked_but_ignored(&project.root).ok()?;
+    let named: Vec<String> = files.iter().take(MOST_NAMED).map(|path| format!("`{}`", visible(&path.to_string_lossy()))).collect();
+    let more = files.len().saturating_sub(MOST_NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let message = format!("git tracks {}{more}, although .gitignore names it", named.join(", "));
+    let place = project.loaded.stage_places[first].clone();
+    let help = "what git tracks is an input of stages without `inputs`: take it out of git (git rm --cached), or out of .gitignore";
+    (!files.is_empty()).then(|| Diagnostic::warning(message, place, "reads it, since it declares no `inputs`").help(help))
+}
+
+/// Warns of patterns that mean files which git ignores: mostly what tools write for themselves, which changes the key each time.
+fn caught(project: &Project) -> Vec<Diagnostic> {
+    let pipeline = &project.loaded.pipeline;
+    let lister = || Lister::new(&project.root, &project.file, Claimed::new(pipeline.stages.iter().flat_map(|stage| &stage.outputs)));
+    let lister = lister();
+    // What cannot be listed a run will say.
+    let Ok(known) = lister.list("", None, &[]) else { return Vec::new() };
+    let is_known = |name: &str| name == project.file || known.inputs.binary_search_by(|input| input.name.as_str().cmp(name)).is_ok();
+    let mut warned = HashSet::new();
+    let mut warnings = Vec::new();
+    for (stage, places) in pipeline.stages.iter().zip(&project.loaded.input_places) {
+        let selectors = stage.inputs.as_deref().unwrap_or_default();
+        for (index, place) in
+            places.iter().enumerate().filter(|(index, _)| !selectors[*index].exclude && !selectors[*index].glob.is_literal())
+        {
+            let own: Vec<Selector> = selectors
+                .iter()
+                .enumerate()
+                .filter(|(other, selector)| *other == index || (selector.exclude && *other > index))
+                .map(|(_, selector)| selector.clone())
+                .collect();
+            let Ok(listing) = lister.list(&stage.dir, Some(&own), &[]) else { continue };
+            let is_caught = |name: &&str| !name.contains("//") && !is_known(name);
+            let mut caught = listing.inputs.iter().map(|input| input.name.as_str()).filter(is_caught);
+            if let Some(first) = caught.next().filter(|_| warned.insert(place.start)) {
+                let more = caught.count();
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                let message = format!(
+                    "input `{}` of `{}` means `{}`{more}, which git ignores",
+                    selectors[index].glob.path(),
+                    stage.name,
+                    visible(first)
+                );
+                let help = format!(
+                    "what a tool writes for itself makes the stage run again: keep it out with \"{}\"",
+                    keep_out(first, &stage.dir)
+                );
+                warnings.push(Diagnostic::warning(message, place.clone(), "ignored files count here").help(help));
+            }
+        }
+    }
+    warnings
+}
+
+fn shims(project: &Project) -> Vec<Diagnostic> {
+    let pipeline = &project.loaded.pipeline;
+    let path = std::env::var_os("PATH");
+    let mut users: BTreeMap<String, (Shim, usize, Vec<Arc<str>>)> = BTreeMap::new();
+    for (id, shim) in tools::shims(pipeline, path.as_deref(), &project.root) {
+        let name = pipeline.stage(id).group.clone();
+        let (_, _, stages) = users.entry(shim.name.clone()).or_insert_with(|| (shim, id.index(), Vec::new()));
+        // Those of a matrix follow each other, and have one place in the file.
+        if stages.last() != Some(&name) {
+            stages.push(name);
+        }
+    }
+    let warning = |(shim, first, stages): (Shim, usize, Vec<Arc<str>>)| {
+        let mut names: Vec<String> = stages.iter().take(MOST_NAMED).map(|name| format!("`{}`", visible(name))).collect();
+        names.extend(stages.len().checked_sub(MOST_NAMED + 1).map(|more| format!("{} more", more + 1)));
+        let last = names.pop().unwrap_or_default();
+        let label = if names.is_empty() { format!("used by {last}") } else { format!("used by {} and {last}", names.join(", ")) };
+        Diagnostic::warning(shim.problem(), project.loaded.stage_places[first].clone(), label)
+            .help(format!("so that another version is noticed, add to the stage: {}", shim.tools_line()))
+    };
+    users.into_values().map(warning).collect()
 }

@@ -1,6 +1,7 @@
 //! What people type, and what they are told: the only place that knows every other.
 
 mod app;
+mod cache;
 mod check;
 mod failing;
 mod flags;
@@ -12,6 +13,9 @@ mod report;
 mod run;
 mod runs;
 mod screen;
+mod session;
 mod signals;
+mod twice;
+mod why;
 
 pub use app::main;

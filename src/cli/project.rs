@@ -17,6 +17,8 @@ const FILE: &str = "pipeline.toml";
 pub(super) struct Project {
     /// The folder of the file: what every path in it is relative to.
     pub(super) root: PathBuf,
+    /// The file's name in that folder.
+    pub(super) file: String,
     pub(super) source: Source,
     pub(super) loaded: Loaded,
 }
@@ -33,7 +35,10 @@ impl Project {
             Failing::usage_with_help(format!("`{}` cannot be read: {reason}", shown.display()), "-f names another file")
         })?;
         match load(&source) {
-            Ok(loaded) => Ok(Self { root, source, loaded }),
+            Ok(loaded) => {
+                let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                Ok(Self { root, file, source, loaded })
+            }
             Err(problems) => Err(Failing::File(Box::new(source), problems)),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -11,16 +11,16 @@ use super::failing::Failing;
 use super::flags::{Format, Global, SWITCH, read_duration, read_jobs, read_switch};
 use super::project::{Project, invocation};
 use super::screen::Screen;
-use super::signals;
-use crate::base::secret::{Masker, SHORTEST};
+use super::session::{Session, Wish};
+use super::{signals, twice};
+use crate::base::text::visible;
+use crate::engine::checkout::CacheMode;
 use crate::engine::plan::Plan;
-use crate::engine::run::{Means, Options, Run};
+use crate::engine::predict::{Foresight, Prediction};
+use crate::engine::run::{Options, Run};
 use crate::engine::schedule::OnFailure;
-use crate::exec::environment::Caller;
-use crate::exec::local::LocalExecutor;
 use crate::model::event::Listener;
 use crate::model::outcome::Exit;
-use crate::model::pipeline::Pipeline;
 use crate::model::select::{Request, Selection};
 use crate::record::writer::Recorder;
 use crate::report::json::JsonReporter;
@@ -41,9 +41,18 @@ pub(super) struct Arguments {
     /// Show what would run, and why; run and write nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Run every stage, whatever is known of it
+    /// Run every stage, whatever is known of it, and store its result anew
     #[arg(long)]
     force: bool,
+    /// What the store of results is used for
+    #[arg(long, env = "SHIPWAY_CACHE", value_name = "MODE", default_value = "read-write")]
+    cache: Cache,
+    /// Hash every file, whatever its times say
+    #[arg(long)]
+    paranoid: bool,
+    /// Run again in another place, and fail where the outputs differ
+    #[arg(long, conflicts_with = "dry_run")]
+    twice: bool,
     /// Run the named stages without what they need, whose outputs are taken as they are
     #[arg(long)]
     only: bool,
@@ -77,6 +86,30 @@ enum Output {
     Failures,
 }
 
+/// What the store is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Cache {
+    /// Take results from it, and put results into it
+    ReadWrite,
+    /// Only take results from it
+    ReadOnly,
+    /// Only put results into it
+    WriteOnly,
+    /// Do not use it
+    Off,
+}
+
+impl From<Cache> for CacheMode {
+    fn from(cache: Cache) -> Self {
+        match cache {
+            Cache::ReadWrite => Self::ReadWrite,
+            Cache::ReadOnly => Self::ReadOnly,
+            Cache::WriteOnly => Self::WriteOnly,
+            Cache::Off => Self::Off,
+        }
+    }
+}
+
 /// Runs, or with `--dry-run` says what would run.
 pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -> Result<Exit, Failing> {
     let project = Project::load(global)?;
@@ -85,46 +118,72 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
     let selection = Selection::new(pipeline, &request)?;
     let plan = Plan::new(pipeline, selection, &project.root, &invocation(global), arguments.for_last_step.clone())
         .map_err(|error| Failing::usage_with_help(error.to_string(), "name one stage before `--`"))?;
+    let coloured = arguments.format == Format::Text && screen.out_theme.coloured;
+    let wish = Wish { mode: arguments.cache.into(), force: arguments.force, paranoid: arguments.paranoid, only_look: arguments.dry_run };
+    let session = Session::open(&project, &plan, wish, coloured)?;
     if arguments.dry_run {
-        predict(&plan, arguments.format, screen);
+        let run = Run::new().map_err(|error| anyhow::anyhow!("no pipe can be made: {error}"))?;
+        let memory = run.prepare(&plan, &session.means(), jobs(arguments))?;
+        predict(&plan, &memory.predict(), arguments.format, screen);
         return Ok(Exit::Passed);
     }
-    let coloured = arguments.format == Format::Text && screen.out_theme.coloured;
-    let caller = Caller::new(std::env::vars_os(), coloured);
-    let masker = Masker::new(secrets(&plan, &caller)?.iter().map(String::as_str));
-    execute(global, arguments, &plan, &caller, &masker, screen)
+    let exit = execute(global, arguments, &project, &plan, &session, screen)?;
+    if let Some(trouble) = session.close() {
+        screen.warn(&trouble);
+    }
+    Ok(exit)
+}
+
+fn jobs(arguments: &Arguments) -> usize {
+    arguments.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
 }
 
 fn execute(
     global: &Global,
     arguments: &Arguments,
+    project: &Project,
     plan: &Plan<'_>,
-    caller: &Caller,
-    masker: &Masker,
+    session: &Session,
     screen: &mut Screen,
 ) -> Result<Exit, Failing> {
+    let began = Instant::now();
     let run = Run::new().map_err(|error| anyhow::anyhow!("no pipe can be made: {error}"))?;
     signals::listen(run.interrupter()).map_err(|error| anyhow::anyhow!("signals cannot be heard: {error}"))?;
+    let (means, jobs) = (session.means(), jobs(arguments));
+    let memory = run.prepare(plan, &means, jobs)?;
     let (id, mut recorder) = Recorder::begin(plan.root());
-    let (executor, warning) = LocalExecutor::new(masker.clone());
     let unrecorded = recorder.error().map(|error| format!("this run is not recorded: {error}"));
-    let jobs = arguments.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let on_failure = if arguments.keep_going { OnFailure::KeepGoing } else { OnFailure::Halt };
-    let options = Options { id, jobs, on_failure, timeout: arguments.timeout, notices: warning.into_iter().chain(unrecorded).collect() };
-    let means = Means { executor: &executor, caller, masker };
+    let settings = settings(global, arguments, plan, screen);
+    let options = Options {
+        id,
+        began,
+        jobs,
+        on_failure,
+        timeout: arguments.timeout,
+        notices: session.notices.iter().chain(memory.advice()).cloned().chain(unrecorded).collect(),
+        replays: arguments.format == Format::Json || settings.show == Show::Stream,
+    };
     let recorded = recorder.error().is_none();
     let exit = match arguments.format {
-        Format::Json => run.go(plan, &options, &means, &mut [&mut recorder, &mut JsonReporter::new(&mut screen.out)]),
+        Format::Json => run.go(&memory, &options, &means, &mut [&mut recorder, &mut JsonReporter::new(&mut screen.out)]),
         Format::Text => {
-            let settings = settings(global, arguments, plan, screen);
-            let mut reporter = TerminalReporter::new(settings, &mut screen.out, &mut screen.err);
+            let mut reporter = TerminalReporter::new(settings.clone(), &mut screen.out, &mut screen.err);
             let listeners: &mut [&mut dyn Listener] = &mut [&mut recorder, &mut reporter];
-            run.go(plan, &options, &means, listeners)
+            run.go(&memory, &options, &means, listeners)
         }
     };
     if let Some(error) = recorder.error().filter(|_| recorded) {
         screen.warn(&format!("the record of this run is not whole: {error}"));
     }
+    if !arguments.twice || exit != Exit::Passed {
+        return Ok(exit);
+    }
+    let mut reporter = TerminalReporter::new(settings, &mut screen.out, &mut screen.err);
+    // Programs that read events expect those of one run.
+    let listeners: &mut [&mut dyn Listener] = if arguments.format == Format::Json { &mut [] } else { &mut [&mut reporter] };
+    let (exit, lines) = twice::again(project, session, &memory, &options, listeners)?;
+    lines.iter().for_each(|line| screen.say(line));
     Ok(exit)
 }
 
@@ -154,45 +213,33 @@ fn settings(global: &Global, arguments: &Arguments, plan: &Plan<'_>, screen: &Sc
     }
 }
 
-/// Returns the values of all secrets of the selected stages.
-fn secrets(plan: &Plan<'_>, caller: &Caller) -> Result<Vec<String>, Failing> {
-    let mut values = Vec::new();
-    let mut problems = Vec::new();
-    let stages = plan.stages.iter().map(|id| plan.pipeline.stage(*id));
-    for (stage, name) in stages.flat_map(|stage| stage.secrets.iter().map(move |name| (&stage.name, name))) {
-        match caller.get(name).map(std::ffi::OsStr::to_str) {
-            None => problems.push(format!("secret `{name}` of `{stage}` is not set")),
-            Some(None) => problems.push(format!("secret `{name}` of `{stage}` is not text in UTF-8, so it could not be masked")),
-            Some(Some(value)) if value.trim().is_empty() => problems.push(format!("secret `{name}` of `{stage}` is empty")),
-            Some(Some(value)) if value.len() < SHORTEST => problems
-                .push(format!("secret `{name}` of `{stage}` is shorter than {SHORTEST} bytes, so masking it would mask ordinary text")),
-            Some(Some(value)) => values.push(value.to_owned()),
-        }
-    }
-    if problems.is_empty() {
-        Ok(values)
-    } else {
-        Err(Failing::usage_with_help(problems.join("\n       "), "set it in the environment that shipway is called in"))
-    }
-}
-
-/// Says what would run. Nothing is cached, so every stage would.
-fn predict(plan: &Plan<'_>, format: Format, screen: &mut Screen) {
-    let pipeline: &Pipeline = plan.pipeline;
-    let reason = "it always runs: results are not stored";
+/// Says what would run, and why.
+fn predict(plan: &Plan<'_>, predictions: &[Prediction], format: Format, screen: &mut Screen) {
+    let word = |prediction: &Prediction| match prediction.foresight {
+        Some(Foresight::Hit) => Some("hit"),
+        Some(Foresight::Miss) => Some("miss"),
+        Some(Foresight::Uncached) => Some("uncached"),
+        None => None,
+    };
     if format == Format::Json {
-        let stages: Vec<_> = plan
-            .stages
+        let stages: Vec<_> = predictions
             .iter()
-            .map(|id| json!({ "stage": pipeline.stage(*id).name, "prediction": "uncached", "reason": reason, "key": null }))
+            .map(|prediction| {
+                let key = prediction.key.map(|key| key.to_string());
+                json!({ "stage": prediction.name, "prediction": word(prediction), "reason": prediction.reason, "key": key })
+            })
             .collect();
         return screen.print(&format!("{}\n", json!({ "stages": stages })));
     }
-    for id in &plan.stages {
-        let stage = pipeline.stage(*id);
-        screen.print(&format!("{}\n", screen.out_theme.strong(&crate::base::text::visible(&stage.name))));
-        for step in &stage.steps {
-            screen.print(&format!("  $ {}\n", crate::base::text::visible(&plan.command(*id, step).show())));
+    let theme = screen.out_theme;
+    for prediction in predictions {
+        let reason = prediction.reason.as_deref().map(|reason| format!("  {}", visible(reason))).unwrap_or_default();
+        let name = theme.strong(&visible(&prediction.name));
+        screen.print(&format!("{name}  {}{}\n", word(prediction).unwrap_or("unknown"), theme.faint(&reason)));
+        if prediction.foresight != Some(Foresight::Hit) {
+            for step in &plan.pipeline.stage(prediction.stage).steps {
+                screen.print(&format!("  $ {}\n", visible(&plan.command(prediction.stage, step).show())));
+            }
         }
     }
 }

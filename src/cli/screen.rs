@@ -73,6 +73,11 @@ impl Screen {
         let _tolerant = writeln!(self.err, "{} {message}{help}", theme.bad("error:"));
     }
 
+    /// Writes a line about what was done.
+    pub(super) fn say(&mut self, message: &str) {
+        let _tolerant = writeln!(self.err, "{message}");
+    }
+
     /// Writes a warning.
     pub(super) fn warn(&mut self, message: &str) {
         let _tolerant = writeln!(self.err, "{} {message}", self.err_theme.warn("warning:"));
@@ -123,7 +128,7 @@ fn hint(error: &clap::Error) -> Option<String> {
     }
     let value = OsString::from(context(ContextKind::InvalidValue)?);
     let is_typed = std::env::args_os().any(|argument| argument == value);
-    let twins = ["COLOR", "FORMAT", "JOBS", "KEEP_GOING", "OUTPUT", "TIMEOUT"].map(|name| format!("SHIPWAY_{name}"));
+    let twins = ["CACHE", "COLOR", "FORMAT", "JOBS", "KEEP_GOING", "OUTPUT", "TIMEOUT"].map(|name| format!("SHIPWAY_{name}"));
     let name = twins.into_iter().find(|name| !is_typed && std::env::var_os(name).as_ref() == Some(&value))?;
     Some(format!("the environment variable {name} holds this value"))
 }

@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::schema::{STEP, Shape, Table};
 use crate::base::diagnostic::Diagnostic;
-use crate::base::{duration, nearest};
+use crate::base::{duration, nearest, size};
 use crate::model::stage::Command;
 
 /// Something of the file and where it stands.
@@ -42,7 +42,7 @@ pub(super) enum Value {
     Flag(bool),
     Count(u32),
     Duration(Duration),
-    Size,
+    Size(u64),
     Texts(Vec<At<String>>),
     Pairs(Pairs),
     Command(Command),
@@ -86,6 +86,7 @@ impl Fields {
     accessor!(steps, Steps, [Fields]);
     accessor!(axes, Axes, [(At<String>, Vec<At<String>>)]);
     accessor!(combinations, Combinations, [At<Pairs>]);
+    accessor!(size, Size, u64);
     accessor!(sizes, Sizes, [(At<String>, usize)]);
     accessor!(table, Table, Fields);
     accessor!(tables, Tables, [(At<String>, Fields)]);
@@ -313,9 +314,8 @@ impl Reader<'_> {
         let Some(text) = value.get_ref().as_str() else {
             return self.wrong(value, "a size such as \"10GiB\"");
         };
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        if digits > 0 && digits < 16 && ["B", "KiB", "MiB", "GiB", "TiB", "kB", "MB", "GB", "TB"].contains(&&text[digits..]) {
-            return Some(Value::Size);
+        if let Some(bytes) = size::parse(text) {
+            return Some(Value::Size(bytes));
         }
         self.problem(
             Diagnostic::error(format!("`{}` is no size", text.escape_debug()), value.span(), "not a size")

@@ -12,7 +12,7 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::nearest;
 use crate::base::source::Source;
 use crate::model::graph::Graph;
-use crate::model::pipeline::{Pipeline, Pool};
+use crate::model::pipeline::{CacheSettings, Pipeline, Pool};
 use crate::model::stage::{PoolId, StageId};
 
 /// How many problems a file may have before the nearest names are no longer looked for.
@@ -28,6 +28,8 @@ pub struct Loaded {
     pub pipeline: Pipeline,
     /// Where in the file each input of each stage stands.
     pub input_places: Vec<Vec<Range<usize>>>,
+    /// Where in the file the name of each stage stands.
+    pub stage_places: Vec<Range<usize>>,
 }
 
 /// Returns the pipeline that `source` declares.
@@ -46,7 +48,7 @@ pub fn load(source: &Source) -> Result<Loaded, Vec<Diagnostic>> {
     let moved = |span: &Range<usize>| span.start + shift..span.end + shift;
     match loaded {
         Some(mut loaded) if problems.is_empty() => {
-            loaded.input_places.iter_mut().flatten().for_each(|place| *place = moved(place));
+            loaded.input_places.iter_mut().flatten().chain(&mut loaded.stage_places).for_each(|place| *place = moved(place));
             Ok(loaded)
         }
         _ => {
@@ -90,13 +92,26 @@ fn resolve(fields: &Fields, problems: &mut Vec<Diagnostic>) -> Option<Loaded> {
         .texts("shell")
         .map_or_else(|| ["sh", "-eu", "-c"].map(str::to_owned).to_vec(), |words| words.iter().map(|word| word.value.clone()).collect());
     let input_places = drafts.iter().map(|draft| draft.inputs.clone()).collect();
+    let stage_places = drafts.iter().map(|draft| draft.span.clone()).collect();
     let stages = drafts.into_iter().zip(needs).zip(after).zip(own_pools).map(|(((draft, needs), after), pool)| {
         let mut stage = draft.stage;
         (stage.needs, stage.after, stage.pool) = (needs, after, pool);
         stage
     });
-    let pipeline = Pipeline { name: header.text("name")?.to_owned(), default, shell, stages: stages.collect(), pools, graph: graph? };
-    Some(Loaded { pipeline, input_places })
+    let name = header.text("name")?.to_owned();
+    let pipeline = Pipeline { name, default, shell, stages: stages.collect(), pools, graph: graph?, cache: cache(fields) };
+    Some(Loaded { pipeline, input_places, stage_places })
+}
+
+fn cache(fields: &Fields) -> CacheSettings {
+    let empty = Fields::default();
+    let fields = fields.table("cache").unwrap_or(&empty);
+    let default = CacheSettings::default();
+    CacheSettings {
+        dir: fields.text("dir").map(str::to_owned),
+        max_size: fields.size("max-size").copied().unwrap_or(default.max_size),
+        max_age: fields.duration("max-age").copied().unwrap_or(default.max_age),
+    }
 }
 
 fn drafts(fields: &Fields, problems: &mut Vec<Diagnostic>) -> Vec<Draft> {

@@ -153,6 +153,11 @@ impl Builder<'_> {
             if filled.starts_with('!') {
                 let help = "outputs have no exclusions: name what is made; a file whose name begins with `!` is written `\\\\!name`";
                 self.problems.push(Diagnostic::error("an output begins with `!`", text.span.clone(), "not an output").help(help));
+            } else if let Some(whose) = not_made(&glob) {
+                self.problems.push(
+                    Diagnostic::error(format!("`{}` cannot be an output", glob.path()), text.span.clone(), whose)
+                        .help("an output is removed before its stage runs: name what the stage makes"),
+                );
             } else if glob.path().is_empty() {
                 self.problems.push(
                     Diagnostic::error("the whole project cannot be an output", text.span.clone(), "this is the project itself")
@@ -241,6 +246,17 @@ impl Builder<'_> {
             Err(PathError::Nul | PathError::Syntax(_)) => "here",
         };
         path.map_err(|error| self.problems.push(Diagnostic::error(error.to_string(), span.clone(), label))).ok()
+    }
+}
+
+/// Tells whose an output would be that no stage makes.
+fn not_made(glob: &Glob) -> Option<&'static str> {
+    let base = std::path::Path::new(glob.base());
+    match glob.path() {
+        "pipeline.toml" => Some("this is the pipeline itself"),
+        _ if base.starts_with(".shipway") => Some("this is shipway's own folder"),
+        _ if base.iter().any(|part| part == ".git") => Some("this is git's own folder"),
+        _ => None,
     }
 }
 

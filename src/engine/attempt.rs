@@ -1,5 +1,6 @@
-//! One stage on one thread: its steps in order, its retries, its limits, its outputs.
+//! The making of one stage on one thread: its steps in order, its retries, its limits.
 
+use std::cell::RefCell;
 use std::fs;
 use std::io;
 use std::sync::Arc;
@@ -10,11 +11,13 @@ use super::plan::Plan;
 use super::tail::Tail;
 use crate::base::duration::show;
 use crate::base::text::visible;
+use crate::cache::log::LogWriter;
+use crate::cache::outputs::Lying;
 use crate::exec::cancel::Cancel;
 use crate::exec::environment::Caller;
 use crate::exec::executor::{Ending, Executor, StepCommand};
-use crate::model::event::{EventKind, StageFinished};
-use crate::model::outcome::{Failure, FailureKind, StageOutcome, StepStatus};
+use crate::model::event::EventKind;
+use crate::model::outcome::{Failure, FailureKind, StepStatus};
 use crate::model::stage::{Stage, StageId, Step};
 
 /// How many processes a notice names.
@@ -44,24 +47,36 @@ impl std::fmt::Debug for Attempt<'_> {
 }
 
 /// How one attempt of a stage or a step ended.
-enum End {
-    Passed { flaky: bool },
+pub(super) enum End {
+    /// It passed, the stage with these outputs.
+    Passed {
+        flaky: bool,
+        lying: Lying,
+    },
     Failed(Box<Failure>, String),
     Cancelled,
 }
+
+/// Where a stage's log is taken down, if it is.
+type Log<'l> = Option<&'l RefCell<LogWriter>>;
 
 /// A point in time and the words for whose limit it is.
 type Limit = Option<(Instant, String)>;
 
 impl Attempt<'_> {
-    /// Runs the stage to its outcome.
-    pub(super) fn run(&self, id: StageId) -> StageFinished {
+    /// Runs the stage until it passes, fails for good, or the run ends; `clear` makes room for its outputs before each attempt. Returns how
+    /// often it was tried, too.
+    pub(super) fn run(&self, id: StageId, log: Log<'_>, clear: &mut dyn FnMut() -> Result<(), String>) -> (End, u32) {
         let stage = self.plan.pipeline.stage(id);
-        let began = Instant::now();
-        self.outbox.tell(EventKind::StageStarted { stage: stage.name.clone(), key: None, reason: None });
         let mut attempts = 1;
-        let end = loop {
-            let end = self.try_stage(id, stage);
+        loop {
+            let end = match clear() {
+                Ok(()) => self.try_stage(id, stage, log),
+                Err(reason) => {
+                    let failure = self.failure(id, &stage.steps[0], FailureKind::Spawn, &Tail::default());
+                    return (End::Failed(Box::new(failure), reason), attempts);
+                }
+            };
             match &end {
                 End::Failed(_, reason) if attempts <= stage.retries && self.may_retry() => {
                     self.notice(
@@ -73,73 +88,62 @@ impl Attempt<'_> {
                     );
                     attempts += 1;
                 }
-                End::Failed(..) | End::Passed { .. } | End::Cancelled => break end,
+                End::Failed(..) | End::Passed { .. } | End::Cancelled => return (end, attempts),
             }
-        };
-        let (outcome, reason, failure, flaky) = match end {
-            End::Passed { flaky } => (StageOutcome::Passed, None, None, flaky || attempts > 1),
-            End::Failed(failure, reason) => (StageOutcome::Failed, Some(reason), Some(*failure), false),
-            End::Cancelled => (StageOutcome::Cancelled, None, None, false),
-        };
-        let flaky_reason = flaky.then(|| "passed only after a retry".to_owned());
-        StageFinished {
-            stage: stage.name.clone(),
-            outcome,
-            key: None,
-            duration_ms: milliseconds(began),
-            reason: reason.or(flaky_reason),
-            stored: false,
-            flaky,
-            attempts,
-            failure,
         }
     }
 
-    fn try_stage(&self, id: StageId, stage: &Stage) -> End {
+    fn try_stage(&self, id: StageId, stage: &Stage, log: Log<'_>) -> End {
         let limit = stage.timeout.map(|timeout| (Instant::now() + timeout, format!("the stage's limit of {}", show(timeout))));
         let run_limit = self.deadline.map(|(deadline, time)| (deadline, format!("the run's limit of {}", show(time))));
         let limit = earlier(limit, run_limit);
         let mut any_flaky = false;
         let mut last_tail = Tail::default();
-        for step in &stage.steps {
+        for (index, step) in stage.steps.iter().enumerate() {
             if self.cancel.is_stopped() {
                 return End::Cancelled;
             }
-            match self.run_step(id, step, &limit, &mut last_tail) {
-                End::Passed { flaky } => any_flaky |= flaky,
+            if let Some(log) = log {
+                log.borrow_mut().step(index);
+            }
+            match self.run_step(id, step, &limit, &mut last_tail, log) {
+                End::Passed { flaky, .. } => any_flaky |= flaky,
                 end @ (End::Failed(..) | End::Cancelled) => return end,
             }
         }
-        match stage.outputs.iter().find(|output| !output.finds_any(self.plan.root())) {
-            None => End::Passed { flaky: any_flaky },
-            Some(missing) => {
-                let what = if missing.is_literal() { "was declared but not written" } else { "matches nothing" };
-                let reason = format!("output `{}` {what}", visible(missing.path()));
-                let step = stage.steps.last().expect("a stage has a step");
-                End::Failed(Box::new(self.failure(id, step, FailureKind::MissingOutput, &last_tail)), reason)
-            }
+        let step = stage.steps.last().expect("a stage has a step");
+        let missing = |reason| End::Failed(Box::new(self.failure(id, step, FailureKind::MissingOutput, &last_tail)), reason);
+        match Lying::look(self.plan.root(), &stage.outputs) {
+            Err(error) => missing(format!("its outputs cannot be looked at: {error}")),
+            Ok(lying) => match lying.missing.first().map(|index| &stage.outputs[*index]) {
+                None => End::Passed { flaky: any_flaky, lying },
+                Some(output) => {
+                    let what = if output.is_literal() { "was declared but not written" } else { "matches nothing" };
+                    missing(format!("output `{}` {what}", visible(output.path())))
+                }
+            },
         }
     }
 
-    fn run_step(&self, id: StageId, step: &Step, stage_limit: &Limit, tail: &mut Tail) -> End {
+    fn run_step(&self, id: StageId, step: &Step, stage_limit: &Limit, tail: &mut Tail, log: Log<'_>) -> End {
         let mut tried = 0;
         loop {
             let limit = step.timeout.map(|timeout| (Instant::now() + timeout, format!("the step's limit of {}", show(timeout))));
             *tail = Tail::default();
-            let end = self.try_step(id, step, &earlier(limit, stage_limit.clone()), tail);
+            let end = self.try_step(id, step, &earlier(limit, stage_limit.clone()), tail, log);
             tried += 1;
             let stage_time_is_over = stage_limit.as_ref().is_some_and(|(deadline, _)| Instant::now() >= *deadline);
             match end {
                 End::Failed(_, reason) if tried <= step.retries && self.may_retry() && !stage_time_is_over => {
                     self.notice(self.plan.pipeline.stage(id), format!("{reason}; trying the step again ({tried} of {})", step.retries));
                 }
-                End::Passed { .. } => return End::Passed { flaky: tried > 1 },
+                End::Passed { lying, .. } => return End::Passed { flaky: tried > 1, lying },
                 End::Failed(..) | End::Cancelled => return end,
             }
         }
     }
 
-    fn try_step(&self, id: StageId, step: &Step, limit: &Limit, tail: &mut Tail) -> End {
+    fn try_step(&self, id: StageId, step: &Step, limit: &Limit, tail: &mut Tail, log: Log<'_>) -> End {
         let stage = self.plan.pipeline.stage(id);
         let command = self.plan.command(id, step);
         let (name, label) = (&stage.name, &step.label);
@@ -160,6 +164,9 @@ impl Attempt<'_> {
             let end = self.executor.execute(&ready, self.cancel, &mut |stream, text| {
                 if !offered_again {
                     tail.push(&text);
+                    if let Some(log) = log {
+                        log.borrow_mut().push(stream, &text);
+                    }
                 }
                 let output = EventKind::Output { stage: name.clone(), step: label.clone(), stream, text, replayed: false };
                 let text = self.outbox.offer(output);
@@ -191,7 +198,7 @@ impl Attempt<'_> {
         let fail =
             |kind, code, signal, reason| End::Failed(Box::new(Failure { code, signal, ..self.failure(id, step, kind, tail) }), reason);
         match ending {
-            Ending::Exited(0) => End::Passed { flaky: false },
+            Ending::Exited(0) => End::Passed { flaky: false, lying: Lying::default() },
             Ending::Cancelled => End::Cancelled,
             Ending::Exited(code) => fail(FailureKind::Exit, Some(code), None, format!("{what} exited with code {code} after {took}")),
             Ending::Signaled(signal) => {
@@ -248,7 +255,7 @@ fn earlier(one: Limit, other: Limit) -> Limit {
     }
 }
 
-fn milliseconds(since: Instant) -> u64 {
+pub(super) fn milliseconds(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 

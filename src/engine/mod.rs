@@ -2,18 +2,32 @@
 //!
 //! ```text
 //! Pipeline + Selection --plan--> Plan
-//! coordinator (run): schedule --StageId--> worker: attempt --StepCommand--> Executor
-//!                       ^                     |
+//! Plan + checkout --memory--> what is known: key (of inputs, programs, results), stored result, what lies in the outputs
+//! coordinator (run): schedule --StageId--> worker: turn --known--> restore
+//!                       ^                     |      `--else--> attempt --StepCommand--> Executor, then store
 //!                       `------- Message -----'      every change --Event--> Listeners
 //! ```
 //!
 //! One coordinator owns the schedule and the listeners; workers own nothing. The engine prints nothing.
 
 mod attempt;
+mod behind;
+pub mod checkout;
+pub mod elsewhere;
+pub mod identities;
+pub mod memory;
+mod others;
 pub mod plan;
 pub mod run;
 pub mod schedule;
 
 mod emitter;
+mod keep;
+mod key;
 mod outbox;
+pub mod predict;
+pub mod reason;
+mod reuse;
 mod tail;
+mod turn;
+mod upheld;

@@ -55,6 +55,13 @@ impl<'p> Plan<'p> {
         Ok(plan)
     }
 
+    /// Returns the same plan for a copy of the project in the folder `root`.
+    #[must_use]
+    pub fn elsewhere(&self, root: &Path) -> Self {
+        let (invocation, arguments) = (self.invocation.clone(), self.arguments.clone());
+        Self { pipeline: self.pipeline, stages: self.stages.clone(), root: root.to_owned(), invocation, arguments }
+    }
+
     /// Returns the folder of the pipeline.
     pub fn root(&self) -> &Path {
         &self.root
@@ -80,6 +87,27 @@ impl<'p> Plan<'p> {
         let stage: &Stage = self.pipeline.stage(id);
         let command = format!("{} {}", self.invocation, shell_join([&*stage.name]));
         if self.takes_arguments(id) { format!("{command} -- {}", shell_join(self.arguments.iter().map(String::as_str))) } else { command }
+    }
+
+    /// Tells whether one of the two stages reads the outputs of the other, directly or through others, so that one must not be made while
+    /// the other is.
+    pub fn are_related(&self, id: StageId, other: &str) -> bool {
+        let named: Vec<StageId> = self.pipeline.ids().filter(|stage| *self.pipeline.stage(*stage).name == *other).collect();
+        named.iter().any(|other| self.reads(id, *other) || self.reads(*other, id))
+    }
+
+    fn reads(&self, id: StageId, other: StageId) -> bool {
+        let mut seen = vec![false; self.pipeline.stages.len()];
+        let mut open = vec![id];
+        while let Some(stage) = open.pop() {
+            if stage == other {
+                return true;
+            }
+            if !std::mem::replace(&mut seen[stage.index()], true) {
+                open.extend_from_slice(&self.pipeline.stage(stage).needs);
+            }
+        }
+        false
     }
 
     fn takes_arguments(&self, id: StageId) -> bool {

@@ -8,10 +8,14 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, unbounded};
 
 use super::attempt::Attempt;
+use super::checkout::Checkout;
 use super::emitter::Emitter;
+use super::identities::{Identities, ToolError};
+use super::memory::Memory;
 use super::outbox::{Message, Outbox};
 use super::plan::Plan;
 use super::schedule::{OnFailure, Schedule};
+use super::turn::{Turn, half_made};
 use crate::base::duration::show;
 use crate::base::secret::Masker;
 use crate::exec::cancel::{Cancel, Interruption};
@@ -34,10 +38,14 @@ pub struct Options {
     pub jobs: usize,
     /// What a failure does.
     pub on_failure: OnFailure,
+    /// When the run began: what its tools were asked before counts.
+    pub began: Instant,
     /// Longest time of the whole run.
     pub timeout: Option<Duration>,
     /// What is said at the start, before any stage.
     pub notices: Vec<String>,
+    /// Whether what a stage printed when it was stored is given out again when its result is reused.
+    pub replays: bool,
 }
 
 /// What a run works with.
@@ -48,6 +56,24 @@ pub struct Means<'a> {
     pub caller: &'a Caller,
     /// What must not be seen.
     pub masker: &'a Masker,
+    /// Where it runs, and what is stored.
+    pub checkout: &'a Checkout,
+}
+
+/// Why a run cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// A tool does not say what it is.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    /// Outputs that are to be taken as they are were left half made.
+    #[error("{text}")]
+    HalfMade {
+        /// Which, for whom.
+        text: String,
+        /// The stage to run first.
+        stage: String,
+    },
 }
 
 impl std::fmt::Debug for Means<'_> {
@@ -96,8 +122,29 @@ impl Run {
         Interrupter { cancel: self.cancel.clone(), sender: self.sender.clone() }
     }
 
-    /// Runs `plan` to its end: every stage of it has exactly one outcome, every listener has heard of it, no process is left.
-    pub fn go(self, plan: &Plan<'_>, options: &Options, means: &Means<'_>, listeners: &mut [&mut dyn Listener]) -> Exit {
+    /// Finds out what is known of the stages of `plan`: asks their tools, and looks at the files they read, on `jobs` threads.
+    ///
+    /// # Errors
+    /// Where a declared tool is missing or fails, or where outputs that are to be taken as they lie there are not whole.
+    pub fn prepare<'a>(&self, plan: &'a Plan<'a>, means: &Means<'a>, jobs: usize) -> Result<Memory<'a>, PrepareError> {
+        let memory = Memory::new(plan, means.caller, means.masker, means.checkout);
+        let asked = thread::scope(|scope| {
+            let asked = scope.spawn(|| Identities::ask(memory.asker(), &plan.stages, means.executor, &self.cancel));
+            memory.look_ahead(jobs);
+            asked.join().unwrap_or_else(|fault| std::panic::resume_unwind(fault))
+        });
+        let memory = memory.with(asked?, jobs);
+        if let Some((user, stage)) = memory.half_made_need(&self.cancel).filter(|_| !self.cancel.is_stopped()) {
+            let (user, stage) = (plan.pipeline.stage(user), plan.pipeline.stage(stage));
+            return Err(PrepareError::HalfMade { text: half_made(stage, user), stage: stage.name.to_string() });
+        }
+        Ok(memory)
+    }
+
+    /// Runs the plan that `memory` knows to its end: every stage of it has exactly one outcome, every listener has heard of it, no process
+    /// is left.
+    pub fn go(self, memory: &Memory<'_>, options: &Options, means: &Means<'_>, listeners: &mut [&mut dyn Listener]) -> Exit {
+        let plan = memory.plan;
         let deadline = options.timeout.map(|timeout| (Instant::now() + timeout, timeout));
         let schedule = Schedule::new(plan.pipeline, &plan.stages, options.jobs, options.on_failure);
         let emitter = Emitter::new(listeners, means.masker);
@@ -106,8 +153,11 @@ impl Run {
         let cancel = &*cancel;
         thread::scope(|scope| {
             for _ in 0..options.jobs.min(plan.stages.len()) {
-                let (work, sender) = (&work, sender.clone());
-                scope.spawn(move || worker(work, &sender, plan, means, cancel, deadline));
+                let (work, outbox) = (&work, Outbox::new(sender.clone()));
+                scope.spawn(move || {
+                    let attempt = Attempt { plan, executor: means.executor, caller: means.caller, cancel, deadline, outbox: &outbox };
+                    worker(work, &Turn { attempt, memory, run: &options.id, replays: options.replays });
+                });
             }
             let mut coordinator = Coordinator {
                 plan,
@@ -127,19 +177,11 @@ impl Run {
 }
 
 /// Runs the stages it is given, until there are no more orders.
-fn worker(
-    work: &Receiver<StageId>,
-    sender: &Sender<Message>,
-    plan: &Plan<'_>,
-    means: &Means<'_>,
-    cancel: &Cancel,
-    deadline: Option<(Instant, Duration)>,
-) {
-    let outbox = Outbox::new(sender.clone());
-    let attempt = Attempt { plan, executor: means.executor, caller: means.caller, cancel, deadline, outbox: &outbox };
+fn worker(work: &Receiver<StageId>, turn: &Turn<'_>) {
+    let Attempt { plan, outbox, .. } = turn.attempt;
     while let Ok(id) = work.recv() {
         // A fault of ours must end the run, not hang it.
-        let finished = catch_unwind(AssertUnwindSafe(|| attempt.run(id)));
+        let finished = catch_unwind(AssertUnwindSafe(|| turn.take(id)));
         outbox.finish(id, finished.unwrap_or_else(|_| broken(plan.pipeline.stage(id).name.clone())));
     }
 }
@@ -176,7 +218,7 @@ struct Coordinator<'a, 'l, 'm> {
 
 impl Coordinator<'_, '_, '_> {
     fn run(&mut self, options: &Options, executor: &dyn Executor) -> Exit {
-        let began = Instant::now();
+        let began = options.began;
         let stages = self.plan.stages.iter().map(|id| self.plan.pipeline.stage(*id).name.clone()).collect();
         self.emitter.emit(EventKind::RunStarted {
             run: options.id.clone(),

@@ -92,6 +92,12 @@ impl Caller {
         self.variables.get(OsStr::new(name)).map(OsString::as_os_str)
     }
 
+    /// Returns the caller's variables that the names and patterns mean.
+    pub fn passed(&self, patterns: &[String]) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        let is_meant = |name: &OsStr| patterns.iter().any(|pattern| matches(pattern, name));
+        self.variables.iter().filter(move |(name, _)| is_meant(name)).map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+    }
+
     /// Returns the environment of a step of `stage`: the later wins of what is passed on, the stage's `env` and the step's.
     pub fn of_step(
         &self,

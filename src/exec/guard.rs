@@ -1,7 +1,7 @@
 //! The one that ends the steps should shipway itself be killed.
 //!
-//! A second process of this program waits on a pipe that closes when shipway ends, in whatever way. A small file without a name,
-//! shared by both, says which process groups run at that instant; nothing wakes the guard before. What fled its group is found by the
+//! A second process of this program waits on a pipe that closes when shipway ends, in whatever way. A small file, shared by
+//! both, says which process groups run at that instant; nothing wakes the guard before. What fled its group is found by the
 //! stage in its environment and by whom it was given to when shipway ended; the steps of another shipway are its own.
 
 use std::collections::HashMap;
@@ -15,6 +15,7 @@ use rustix::event::Timespec;
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::processes::Process;
+use crate::base::state::LAST_WORD;
 
 /// The hidden command that is the guard.
 pub const COMMAND: &str = "__guard";
@@ -37,13 +38,13 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// Starts the guard.
+    /// Starts the guard, which shares `file` with us, or one without a name.
     ///
     /// # Errors
     /// Where it cannot be started; a run is possible without it.
-    pub(super) fn start() -> io::Result<Self> {
+    pub(super) fn start(file: Option<File>) -> io::Result<Self> {
         let program = std::env::current_exe()?;
-        let groups = tempfile::tempfile()?;
+        let groups = file.map_or_else(tempfile::tempfile, Ok)?;
         let (reader, alive) = io::pipe()?;
         let handle = duct::cmd(program, [COMMAND])
             .stdin_file(reader)
@@ -105,6 +106,10 @@ pub fn stand() {
         fled.iter().for_each(Process::kill);
         // The rest of shipway's end, or of theirs.
         let _woken = rustix::event::poll(&mut [], Some(&PAUSE));
+    }
+    if let Ok(file) = io::stdout().as_fd().try_clone_to_owned().map(File::from) {
+        // From its time on nothing is written by a step.
+        let _unsaid = file.set_len(0).and_then(|()| file.write_all_at(LAST_WORD, 0));
     }
 }
 

@@ -1,5 +1,7 @@
 //! Steps as processes of this machine.
 
+use std::fs::File;
+
 use super::cancel::Cancel;
 use super::executor::{Executor, OutputSink, StepCommand, StepEnd};
 use super::guard::Guard;
@@ -19,18 +21,22 @@ pub struct LocalExecutor {
 }
 
 impl LocalExecutor {
-    /// Returns an executor that hides what `masker` knows. To be made on the main thread, before any step runs.
+    /// Returns an executor that hides what `masker` knows. To be made on the main thread, before any step runs. `held` is a file that stays
+    /// open for as long as steps may live, should this process be killed; what it holds is overwritten.
     ///
     /// The second value says, for people, why steps would outlive a killed shipway, where they would.
-    pub fn new(masker: Masker) -> (Self, Option<String>) {
-        let (guard, warning) = match Guard::start() {
+    pub fn new(masker: Masker, held: Option<File>) -> (Self, Option<String>) {
+        let (guard, warning) = match Guard::start(held) {
             Ok(guard) => (Some(guard), None),
             Err(error) => (
                 None,
-                Some(format!("the guard could not be started, so steps would outlive a killed shipway: {}", crate::base::program::plain(&error))),
+                Some(format!(
+                    "the guard could not be started, so steps would outlive a killed shipway: {}",
+                    crate::base::program::plain(&error)
+                )),
             ),
         };
-        let has_terminal = std::fs::File::open("/dev/tty").is_ok();
+        let has_terminal = File::open("/dev/tty").is_ok();
         (Self { sweep: Sweep::new(guard), masker, has_terminal }, warning)
     }
 }

@@ -14,10 +14,10 @@ pub mod environment;
 pub mod executor;
 pub mod guard;
 pub mod local;
+pub mod processes;
 
 mod capture;
 mod process;
-mod processes;
 mod session;
 mod streams;
 mod sweep;

@@ -82,6 +82,18 @@ impl Process {
     }
 }
 
+/// Tells whether this process runs in a step of `stage` that the process `shipway` has started.
+pub fn runs_in_step_of(shipway: i32, stage: &str) -> bool {
+    let mut look = i32::try_from(std::process::id()).ok().and_then(Process::look);
+    while let Some(process) = look {
+        if process.parent == shipway {
+            return process.variable("SHIPWAY_STAGE").is_some_and(|of| of == stage.as_bytes());
+        }
+        look = Process::look(process.parent);
+    }
+    false
+}
+
 fn number_at<N: std::str::FromStr>(fields: &[&str], index: usize) -> Option<N> {
     fields.get(index)?.parse().ok()
 }

@@ -2,6 +2,8 @@
 //!
 //! Built only by `config::resolve`.
 
+use std::time::Duration;
+
 use super::graph::Graph;
 use super::stage::{PoolId, Stage, StageId};
 
@@ -20,6 +22,25 @@ pub struct Pipeline {
     pub pools: Vec<Pool>,
     /// Who waits for whom.
     pub graph: Graph,
+    /// Where results are kept, and how many.
+    pub cache: CacheSettings,
+}
+
+/// What the file says of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheSettings {
+    /// Its folder, relative to the project; `None` for the user's.
+    pub dir: Option<String>,
+    /// It is kept below this size, in bytes.
+    pub max_size: u64,
+    /// What was not used for so long is removed.
+    pub max_age: Duration,
+}
+
+impl Default for CacheSettings {
+    fn default() -> Self {
+        Self { dir: None, max_size: 10 << 30, max_age: Duration::from_hours(30 * 24) }
+    }
 }
 
 /// A bound on how many stages run at once.

@@ -1,6 +1,6 @@
 //! The run as people see it: on a terminal with a steady region at its foot, elsewhere as plain lines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -84,8 +84,10 @@ pub struct TerminalReporter<O: Write, E: Write> {
     width: usize,
     lines: BTreeMap<(Arc<str>, Stream), Lines>,
     groups: BTreeMap<Arc<str>, SpooledTempFile>,
-    /// What runs, and since when.
-    running: BTreeMap<Arc<str>, Instant>,
+    /// What runs, since when, and why.
+    running: BTreeMap<Arc<str>, (Instant, Option<String>)>,
+    /// Stages whose stored output was announced.
+    replayed: BTreeSet<Arc<str>>,
     last_word: Instant,
     failed: Vec<StageFinished>,
     not_run: Vec<StageFinished>,
@@ -107,6 +109,7 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
             lines: BTreeMap::new(),
             groups: BTreeMap::new(),
             running: BTreeMap::new(),
+            replayed: BTreeSet::new(),
             last_word: Instant::now(),
             failed: Vec::new(),
             not_run: Vec::new(),
@@ -214,7 +217,7 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
     }
 
     fn end_stage(&mut self, finished: &StageFinished) {
-        self.running.remove(&finished.stage);
+        let why = self.running.remove(&finished.stage).and_then(|(_, why)| why);
         self.flaky += usize::from(finished.flaky);
         if let Some(bars) = &mut self.bars {
             bars.finish(&finished.stage);
@@ -229,7 +232,7 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
             StageOutcome::Passed | StageOutcome::Cached | StageOutcome::Failed | StageOutcome::Cancelled => self.is(Verbosity::Normal),
         };
         if is_news {
-            let line = self.headline(finished);
+            let line = self.headline(finished, why.as_deref());
             self.say(&line);
         }
         self.write_group(finished);
@@ -240,11 +243,14 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
         }
     }
 
-    fn headline(&self, finished: &StageFinished) -> String {
+    fn headline(&self, finished: &StageFinished, why: Option<&str>) -> String {
         let theme = self.settings.theme;
         let took =
             if finished.outcome == StageOutcome::Skipped { String::new() } else { show(Duration::from_millis(finished.duration_ms)) };
         let reason = finished.reason.as_deref().map(|reason| format!("  {}", visible(reason))).unwrap_or_default();
+        // Of a stage that passed the reason is why it ran; else it is why it ended so.
+        let why = why.filter(|why| finished.reason.as_deref() != Some(*why)).map(|why| format!("  (it ran: {})", visible(why)));
+        let reason = reason + why.as_deref().unwrap_or_default();
         let reason = if finished.flaky { theme.warn(&format!("{reason} (flaky)")) } else { theme.faint(&reason) };
         format!("{} {:<width$}  {}{reason}", theme.mark(finished.outcome), visible(&finished.stage), theme.faint(&took), width = self.width)
     }
@@ -318,7 +324,7 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
             return SILENCE.saturating_sub(silence);
         }
         let running: Vec<String> =
-            self.running.iter().map(|(stage, began)| format!("{} ({})", visible(stage), show(began.elapsed()))).collect();
+            self.running.iter().map(|(stage, (began, _))| format!("{} ({})", visible(stage), show(began.elapsed()))).collect();
         if !running.is_empty() && self.is(Verbosity::Normal) {
             let line = self.settings.theme.faint(&format!("… still running: {}", running.join(", ")));
             self.say(&line);
@@ -352,8 +358,8 @@ impl<O: Write, E: Write> Listener for TerminalReporter<O, E> {
     fn hear(&mut self, event: &Event) {
         match &event.kind {
             EventKind::RunStarted { pipeline, stages, jobs, .. } => self.begin(pipeline, stages, *jobs),
-            EventKind::StageStarted { stage, .. } => {
-                self.running.insert(stage.clone(), Instant::now());
+            EventKind::StageStarted { stage, reason, .. } => {
+                self.running.insert(stage.clone(), (Instant::now(), reason.clone()));
                 if let Some(bars) = &mut self.bars {
                     bars.start(stage);
                 } else if self.is(Verbosity::Normal) && self.prefixed {
@@ -370,7 +376,12 @@ impl<O: Write, E: Write> Listener for TerminalReporter<O, E> {
                     self.say(&line);
                 }
             }
-            EventKind::Output { stage, stream, text, .. } if self.settings.verbosity > Verbosity::Quiet => {
+            EventKind::Output { stage, stream, text, replayed, .. } if self.settings.verbosity > Verbosity::Quiet => {
+                if *replayed && self.is(Verbosity::Normal) && self.replayed.insert(stage.clone()) {
+                    let line =
+                        format!("{} {}  what it printed when it ran:", self.settings.theme.mark(StageOutcome::Cached), visible(stage));
+                    self.say(&line);
+                }
                 self.output(stage, *stream, text);
             }
             EventKind::Output { .. } | EventKind::StepFinished { .. } => {}

@@ -1,0 +1,133 @@
+//! The same plan a second time, in another place: what has to be there, and whether the same came out.
+//!
+//! Knows which files a plan reads; runs nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use super::memory::Memory;
+use super::plan::Plan;
+use crate::cache::files::Files;
+use crate::cache::outputs::{FoundKind, Lying};
+use crate::inputs::listing::InputKind;
+use crate::model::stage::StageId;
+use crate::store::result::{Output, OutputKind};
+
+/// What came out differently for a stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// Which stage.
+    pub stage: String,
+    /// The first path that differs, and how.
+    pub first: String,
+    /// How many more differ.
+    pub more: usize,
+}
+
+impl Memory<'_> {
+    /// Copies to `there` all that the plan's stages read: what git would not ignore, their own inputs, the file of the pipeline, and the
+    /// outputs of stages that are needed and not part of the plan.
+    ///
+    /// # Errors
+    /// Where something cannot be read or written.
+    pub fn copy_to(&self, there: &Path, file: &str) -> io::Result<()> {
+        let root = self.plan.root();
+        let mut links = BTreeMap::new();
+        let mut files = BTreeSet::from([file.to_owned()]);
+        let own = self.plan.stages.iter().map(|id| self.listing(*id).map_err(io::Error::other));
+        for listing in [self.checkout.lister.list("", None, &[])].into_iter().chain(own) {
+            for input in &listing?.inputs {
+                match &input.kind {
+                    // Two slashes: it lies outside, and is still there.
+                    _ if input.name.contains("//") => {}
+                    InputKind::File => drop(files.insert(input.name.clone())),
+                    InputKind::Link { target, .. } => drop(links.insert(input.name.clone(), target.clone())),
+                    InputKind::Absent => {}
+                }
+            }
+        }
+        for id in self.left_out() {
+            for (path, found) in Lying::look(root, &self.plan.pipeline.stage(id).outputs)?.found {
+                match found.kind {
+                    FoundKind::File => drop(files.insert(path)),
+                    FoundKind::Link(target) => drop(links.insert(path, target.unwrap_or_default().into_bytes())),
+                    FoundKind::Folder => fs::create_dir_all(there.join(path))?,
+                    FoundKind::Other => {}
+                }
+            }
+        }
+        for path in files {
+            make_room(&there.join(&path))?;
+            fs::copy(root.join(&path), there.join(&path))?;
+        }
+        for (path, target) in links.into_iter().filter(|(_, target)| !target.is_empty()) {
+            make_room(&there.join(&path))?;
+            let target: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(&target);
+            match symlink(target, there.join(&path)) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the stages that are not part of the plan and whose outputs it reads.
+    fn left_out(&self) -> BTreeSet<StageId> {
+        let mut open: Vec<StageId> = self.plan.stages.clone();
+        let mut seen = BTreeSet::new();
+        while let Some(id) = open.pop() {
+            for need in self.plan.pipeline.stage(id).needs.iter().filter(|need| seen.insert(**need)) {
+                open.push(*need);
+            }
+        }
+        seen.retain(|id| !self.plan.stages.contains(id));
+        seen
+    }
+}
+
+fn make_room(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)
+}
+
+/// Compares the outputs of each stage of the plan here and there.
+///
+/// # Errors
+/// Where outputs cannot be read.
+pub fn compare(plan: &Plan<'_>, there: &Path) -> io::Result<Vec<Difference>> {
+    let outputs = |root: &Path, id: StageId| {
+        let lying = Lying::look(root, &plan.pipeline.stage(id).outputs)?;
+        lying.outputs(root, &Files::load(root, None, true))
+    };
+    let mut differences = Vec::new();
+    for id in &plan.stages {
+        let (one, other) = (outputs(plan.root(), *id)?, outputs(there, *id)?);
+        let lines = differing(&one, &other);
+        if let Some((first, more)) = lines.split_first() {
+            let stage = plan.pipeline.stage(*id).name.to_string();
+            differences.push(Difference { stage, first: first.clone(), more: more.len() });
+        }
+    }
+    Ok(differences)
+}
+
+fn differing(one: &[Output], other: &[Output]) -> Vec<String> {
+    let kinds = |outputs: &[Output]| outputs.iter().map(|output| (output.path.clone(), output.kind.clone())).collect::<BTreeMap<_, _>>();
+    let (one, other) = (kinds(one), kinds(other));
+    let paths: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+    let how = |path: &String| match (one.get(path), other.get(path)) {
+        (Some(one), Some(other)) if one == other => None,
+        (Some(OutputKind::File { digest: one, .. }), Some(OutputKind::File { digest: other, .. })) if one == other => {
+            Some(format!("{path} can be executed in one place only"))
+        }
+        (Some(OutputKind::File { digest: one, .. }), Some(OutputKind::File { digest: other, .. })) if one.size != other.size => {
+            Some(format!("{path} has {} bytes here and {} there", one.size, other.size))
+        }
+        (Some(_), Some(_)) => Some(format!("{path} differs")),
+        (Some(_), None) => Some(format!("{path} was made here only")),
+        (None, _) => Some(format!("{path} was made there only")),
+    };
+    paths.into_iter().filter_map(how).collect()
+}

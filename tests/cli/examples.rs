@@ -6,6 +6,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
+
 use crate::project::{Project, outcome};
 
 /// A test for each example, and the list of them. An example whose program is not on this machine is not run.
@@ -70,6 +72,13 @@ fn passes(example: &str, program: &str) {
     let names = |tree: &Tree| tree.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&left), names(&original), "files that git would see");
     assert!(left == original, "the run has changed its sources");
+
+    let (_, again) = project.events(Vec::<&str>::new());
+    let run: Vec<&Value> = again
+        .iter()
+        .filter(|event| event["event"] == "notice" || (event["event"] == "stage-finished" && event["outcome"] != "cached"))
+        .collect();
+    assert!(run.is_empty(), "nothing has changed: {run:#?}");
 }
 
 fn examples() -> PathBuf {

@@ -1,6 +1,6 @@
 //! What is wrong with a file: all of it, where, and what to do.
 
-use crate::project::Project;
+use crate::project::{Project, said};
 
 /// What `check` says of a file; it must be refused.
 #[track_caller]
@@ -209,4 +209,34 @@ fn outputs_of_different_kinds_may_share_a_folder() {
         "[stages.a]\nsteps = [\"true\"]\noutputs = [\"dist/**/*.js\"]\n[stages.b]\nsteps = [\"true\"]\noutputs = [\"dist/**/*.css\"]\n",
     );
     project.shipway(["check"]).exits(0);
+}
+
+#[test]
+fn check_warns_of_shims_and_names_the_line_to_write() {
+    let stages = |tools: &str| {
+        let stage = |name: &str| format!("[stages.{name}]\nsteps = [\"python3 x.py\"]\n{tools}\n");
+        ["a", "b", "c", "d", "e"].map(stage).concat() + "[stages.off]\nsteps = [[\"ruby\"]]\ncache = false\n"
+    };
+    let project = Project::new(&stages(""));
+    project.script(".pyenv/shims/python3", "#!/bin/sh\nexit 1\n").script(".pyenv/shims/ruby", "#!/bin/sh\nexit 1\n");
+    let check = |project: &Project| {
+        let mut command = project.command(["check"]);
+        command.env("PATH", format!("{}:/usr/bin:/bin", project.join(".pyenv/shims").display()));
+        said(command).exits(0)
+    };
+    let expected = "\
+warning: `python3` is a shim of pyenv, so its content does not tell which program it starts
+ --> pipeline.toml:3:9
+  |
+3 | [stages.a]
+  |         ^ used by `a`, `b`, `c` and 2 more
+  |
+  = help: so that another version is noticed, add to the stage: tools = [\"python3 -VV\"]
+";
+    let warned = check(&project);
+    assert!(warned.stderr.trim_end() == expected.trim_end(), "{}", warned.stderr);
+    assert_eq!(warned.stdout, "pipeline.toml is valid: 6 stages, 1 warning\n");
+    let asked = Project::new(&stages("tools = [\"python3 -VV\"]"));
+    asked.script(".pyenv/shims/python3", "#!/bin/sh\nexit 1\n");
+    assert_eq!(check(&asked).stderr, "");
 }

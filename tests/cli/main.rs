@@ -6,9 +6,18 @@
     reason = "a test that cannot go on fails, and it starts programs as a user does"
 )]
 
+mod beside;
+mod cache;
+mod crash;
 mod examples;
+mod faults;
 mod file;
+mod green;
 mod hostile;
+mod inputs;
+mod outputs;
 mod processes;
 mod project;
 mod run;
+mod scale;
+mod store;

@@ -6,6 +6,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -17,6 +18,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// A project.
 pub(crate) struct Project {
     folder: TempDir,
+    /// The store, shared with twins only.
+    store: Arc<TempDir>,
+    /// A folder outside of the project for what steps do there: `$XDG_N`, which is forwarded and in no key.
+    aside: Option<Arc<TempDir>>,
 }
 
 /// What a finished program said.
@@ -30,7 +35,82 @@ pub(crate) struct Said {
 impl Project {
     /// An empty folder.
     pub(crate) fn empty() -> Self {
-        Self { folder: tempfile::Builder::new().prefix("shipway-test-").tempdir().unwrap() }
+        let folder = |prefix| tempfile::Builder::new().prefix(prefix).tempdir().unwrap();
+        Self { folder: folder("shipway-test-"), store: Arc::new(folder("shipway-store-")), aside: None }
+    }
+
+    /// As [`Project::new`], with a folder for the steps to count in: `echo word >> $XDG_N/runs`.
+    pub(crate) fn counted(stages: &str) -> Self {
+        let aside = tempfile::Builder::new().prefix("shipway-aside-").tempdir().unwrap();
+        Self { aside: Some(Arc::new(aside)), ..Self::new(stages) }
+    }
+
+    /// Another checkout of the same project, over the same store and the same counter.
+    pub(crate) fn twin(&self) -> Self {
+        let twin = Self { store: self.store.clone(), aside: self.aside.clone(), ..Self::empty() };
+        let copied = Command::new("cp").arg("-a").arg(self.join(".")).arg(twin.path()).status().unwrap();
+        assert!(copied.success());
+        if twin.exists(".shipway") {
+            fs::remove_dir_all(twin.join(".shipway")).unwrap();
+        }
+        twin
+    }
+
+    /// Writes the pipeline anew.
+    pub(crate) fn pipeline(&self, stages: &str) -> &Self {
+        self.write("pipeline.toml", format!("[pipeline]\nname = \"test\"\n{stages}"))
+    }
+
+    /// What lies in the folder of `$XDG_N`.
+    pub(crate) fn aside(&self, name: &str) -> PathBuf {
+        self.aside.as_ref().unwrap().path().join(name)
+    }
+
+    /// How often the steps have counted `word`.
+    pub(crate) fn count(&self, word: &str) -> usize {
+        let runs = fs::read_to_string(self.aside("runs")).unwrap_or_default();
+        runs.lines().filter(|line| *line == word).count()
+    }
+
+    pub(crate) fn store(&self) -> &Path {
+        self.store.path()
+    }
+
+    /// All files of one area of the store: `ac` or `cas`.
+    pub(crate) fn stored(&self, area: &str) -> Vec<PathBuf> {
+        let folders = fs::read_dir(self.store().join(area)).into_iter().flatten().map(|entry| entry.unwrap().path());
+        let mut files: Vec<PathBuf> = folders.flat_map(|folder| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path())).collect();
+        files.sort();
+        files
+    }
+
+    /// The file of the store that has this hash for a name.
+    pub(crate) fn in_store(&self, area: &str, hash: &str) -> PathBuf {
+        self.store().join(area).join(&hash[..2]).join(hash)
+    }
+
+    pub(crate) fn remove(&self, name: &str) -> &Self {
+        let path = self.join(name);
+        if path.symlink_metadata().unwrap().is_dir() {
+            fs::remove_dir_all(path).unwrap();
+        } else {
+            fs::remove_file(path).unwrap();
+        }
+        self
+    }
+
+    /// Runs, and tells in short what became of each stage: `a cached, b passed, c passed unstored`.
+    #[track_caller]
+    pub(crate) fn brief(&self, arguments: &[&str]) -> String {
+        let (code, events) = self.events(arguments);
+        assert_eq!(code, 0, "{events:#?}");
+        brief(&events)
+    }
+
+    /// The key of a stage, and what would become of it, by a dry run.
+    #[track_caller]
+    pub(crate) fn predicted(&self, stage: &str) -> Value {
+        predicted(self.command(["run", "-n", "--format", "json", stage]), stage)
     }
 
     /// A folder with a pipeline called `test`; `stages` is the rest of the file.
@@ -75,6 +155,10 @@ impl Project {
     pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_shipway"));
         command.args(arguments).current_dir(self.path()).stdin(Stdio::null()).env_clear();
+        command.env("SHIPWAY_CACHE_DIR", self.store.path());
+        if let Some(aside) = &self.aside {
+            command.env("XDG_N", aside.path());
+        }
         for name in ["PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "PYENV_ROOT", "LLVM_PROFILE_FILE"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
@@ -139,6 +223,80 @@ impl Said {
 
 pub(crate) fn events(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))).collect()
+}
+
+/// What became of each stage, sorted: `a cached, b passed, c passed unstored`.
+pub(crate) fn brief(events: &[Value]) -> String {
+    let finished = events.iter().filter(|event| event["event"] == "stage-finished");
+    let mut stages: Vec<String> = finished
+        .map(|event| {
+            let unstored = if event["outcome"] == "passed" && event["stored"] == false { " unstored" } else { "" };
+            format!("{} {}{unstored}", event["stage"].as_str().unwrap(), event["outcome"].as_str().unwrap())
+        })
+        .collect();
+    stages.sort();
+    stages.join(", ")
+}
+
+/// All notices, a line each.
+pub(crate) fn notices(events: &[Value]) -> String {
+    let notices = events.iter().filter(|event| event["event"] == "notice");
+    notices.flat_map(|event| [event["text"].as_str().unwrap(), "\n"]).collect()
+}
+
+/// What a dry run in JSON says of a stage.
+#[track_caller]
+pub(crate) fn predicted(command: Command, stage: &str) -> Value {
+    let said = said(command).exits(0);
+    let all: Value = serde_json::from_str(&said.stdout).unwrap();
+    let found = all["stages"].as_array().unwrap().iter().find(|found| found["stage"] == stage);
+    found.unwrap_or_else(|| panic!("{stage} in {all}")).clone()
+}
+
+/// Runs a git command that must succeed, without anybody's settings.
+pub(crate) fn git(folder: &Path, arguments: &[&str]) {
+    let mut command = Command::new("git");
+    command.args(["-c", "user.name=t", "-c", "user.email=t@t", "-c", "init.defaultBranch=main"]).args(arguments).current_dir(folder);
+    command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
+    let done = command.output().unwrap();
+    assert!(done.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// A named pipe at `$XDG_N/gate`: a step that does `read x < $XDG_N/gate || true` waits there.
+pub(crate) struct Gate(PathBuf);
+
+impl Gate {
+    pub(crate) fn new(project: &Project) -> Self {
+        let path = project.aside("gate");
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        Self(path)
+    }
+
+    /// Waits until a step has come; it stays until the file is dropped.
+    #[track_caller]
+    pub(crate) fn reached(&self) -> fs::File {
+        use std::os::unix::fs::OpenOptionsExt;
+        let mut open = None;
+        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        until("a step has come to the gate", || {
+            open = fs::File::options().write(true).custom_flags(flags).open(&self.0).ok();
+            open.is_some()
+        });
+        open.unwrap()
+    }
+
+    /// Runs the project, and does something while a step is at the gate.
+    #[track_caller]
+    pub(crate) fn during(&self, project: &Project, arguments: &[&str], act: impl FnOnce()) -> (i32, Vec<Value>) {
+        let mut command = project.command(["run", "--format", "json"]);
+        command.args(arguments);
+        let child = start(command);
+        let step = self.reached();
+        act();
+        drop(step);
+        let said = finish(child);
+        (said.code(), events(&said.stdout))
+    }
 }
 
 /// The one event of this kind about this stage.

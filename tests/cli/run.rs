@@ -357,7 +357,8 @@ fn dry_run_writes_nothing() {
     let object: Value = serde_json::from_str(&said.stdout).unwrap();
     let names: Vec<&Value> = object["stages"].as_array().unwrap().iter().map(|stage| &stage["stage"]).collect();
     assert_eq!(names, ["a", "b", "c"]);
-    assert_eq!(object["stages"][0]["prediction"], "uncached");
+    assert_eq!(object["stages"][0]["prediction"], "miss");
+    assert_eq!(object["stages"][0]["reason"], "no earlier result");
     assert!(!project.exists("log") && !project.exists(".shipway"));
 }
 

@@ -1,6 +1,6 @@
 //! Whether what a stage needs still lies there as it was when the stage's key was made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::io;
 use std::sync::PoisonError;
 
@@ -8,6 +8,10 @@ use super::memory::Memory;
 use crate::cache::outputs::{FoundKind, Lying};
 use crate::model::stage::StageId;
 use crate::store::result::Output;
+
+/// How many of the stages that one needs, the nearest first, are looked at again after it ran: in a graph of thousands all of them would
+/// cost more than the steps.
+const MOST: usize = 128;
 
 impl Memory<'_> {
     /// Remembers how the outputs of a stage lay there when its R became known.
@@ -38,17 +42,17 @@ impl Memory<'_> {
     /// of them that does not: what read them may have read anything.
     pub(super) fn changed_need(&self, id: StageId) -> Option<(StageId, String)> {
         let pipeline = self.plan.pipeline;
-        let mut seen = vec![false; pipeline.stages.len()];
-        let mut open = pipeline.stage(id).needs.clone();
-        while let Some(need) = open.pop() {
-            if std::mem::replace(&mut seen[need.index()], true) {
+        let mut seen = HashSet::new();
+        let mut open: VecDeque<StageId> = pipeline.stage(id).needs.iter().copied().collect();
+        while let Some(need) = open.pop_front().filter(|_| seen.len() < MOST) {
+            let stage = pipeline.stage(need);
+            if !seen.insert(need) {
                 continue;
             }
-            let stage = pipeline.stage(need);
             if let Some(path) = Some(need).filter(|_| !stage.outputs.is_empty()).and_then(|need| self.changed_path(need)) {
                 return Some((need, path));
             }
-            open.extend(&stage.needs);
+            open.extend(stage.needs.iter().filter(|need| !seen.contains(need)));
         }
         None
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::plan::Plan;
@@ -20,6 +20,7 @@ use crate::cache::fingerprint;
 use crate::exec::cancel::Cancel;
 use crate::exec::environment::Caller;
 use crate::exec::executor::{Ending, Executor, StepCommand};
+use crate::inputs::claimed::Claimed;
 use crate::model::event::Stream;
 use crate::model::stage::{Command, Stage, StageId};
 use crate::programs::identity::{Program, identify};
@@ -84,6 +85,8 @@ pub struct Identities {
     /// Programs by name, PATH and directory.
     found: Mutex<HashMap<Mention, Meaning>>,
     is_disturbed: AtomicBool,
+    /// What stages make.
+    claimed: OnceLock<Claimed>,
     /// What to say of shims, each once.
     pub advice: Vec<String>,
 }
@@ -221,7 +224,7 @@ impl Identities {
                 }
             }
         }
-        for named in scripts(asker, id) {
+        for named in self.scripts(asker, id) {
             match self.find(asker, id, &named) {
                 // The script itself is an input.
                 Program::Files(paths) if paths.len() > 1 => {
@@ -265,11 +268,21 @@ impl Identities {
             Program::Shim(_) | Program::Absent | Program::Files(_) => None,
         });
         // What a script of the project hands on to is its own to say; only what interprets it is looked at.
-        let interpreters = scripts(asker, id).into_iter().filter_map(|named| match self.find(asker, id, &named) {
+        let interpreters = self.scripts(asker, id).into_iter().filter_map(|named| match self.find(asker, id, &named) {
             Program::Shim(shim) if shim.is_known && !shim.files.is_empty() && !is_asked(stage, &shim.name) => Some(shim),
             Program::Shim(_) | Program::Absent | Program::Files(_) => None,
         });
         shims.chain(interpreters).collect()
+    }
+
+    /// Returns the programs of the project that the stage starts, without those that a stage makes.
+    fn scripts(&self, asker: Asker<'_>, id: StageId) -> Vec<Named> {
+        let pipeline = asker.plan.pipeline;
+        let inside = programs(asker.stage(id), &asker.commands(id), &pipeline.shell).inside;
+        let claimed = || Claimed::new(pipeline.stages.iter().flat_map(|stage| &stage.outputs));
+        let is_made = |path: &String| self.claimed.get_or_init(claimed).holds(Path::new(path));
+        let path = |path: String| asker.plan.root().join(path).to_string_lossy().into_owned();
+        inside.into_iter().filter(|path| !is_made(path)).map(|inside| Named { name: path(inside), step: usize::MAX }).collect()
     }
 
     fn note(&mut self, shim: &Shim) {
@@ -289,13 +302,6 @@ fn named(asker: Asker<'_>, id: StageId) -> Vec<Named> {
         Declared::Question(_) => None,
     }));
     names
-}
-
-/// Returns the programs of the project that the stage starts.
-fn scripts(asker: Asker<'_>, id: StageId) -> Vec<Named> {
-    let inside = programs(asker.stage(id), &asker.commands(id), &asker.plan.pipeline.shell).inside;
-    let path = |path: String| asker.plan.root().join(path).to_string_lossy().into_owned();
-    inside.into_iter().map(|inside| Named { name: path(inside), step: usize::MAX }).collect()
 }
 
 /// Returns the path of a program of the project, relative to it: no place of a project is in a key.

@@ -578,3 +578,14 @@ fn another_pipeline_waits_for_outputs_that_are_being_made() {
     finish(two).exits(0);
     assert!(project.exists("out/g") && !project.exists("out/f"));
 }
+
+#[test]
+fn a_script_that_a_stage_makes_itself_is_no_tool_of_it() {
+    let project = Project::new(
+        "[stages.a]\ninputs = []\noutputs = [\"venv\"]\nsteps = [\"mkdir -p venv/bin; printf '#!/usr/bin/env cat\\n' > venv/bin/x; chmod +x venv/bin/x\", [\"venv/bin/x\"]]\n",
+    );
+    assert_eq!(project.brief(&[]), "a passed");
+    assert_eq!(project.brief(&[]), "a cached");
+    fs::remove_dir_all(project.join("venv")).unwrap();
+    assert_eq!(project.brief(&[]), "a cached");
+}

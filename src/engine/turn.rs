@@ -273,7 +273,14 @@ impl Turn<'_> {
         let named: Vec<String> = aside.iter().take(NAMED).map(|path| format!("`{}`", visible(path))).collect();
         let more = if aside.len() > NAMED { format!(" and {} more", aside.len() - NAMED) } else { String::new() };
         let folder = folder.strip_prefix(self.root()).unwrap_or(folder).display();
-        self.notice(id, format!("{}{more} lay in its outputs and {} not made by shipway: moved to {folder}; `clean = false` would leave such things in place", named.join(", "), if aside.len() == 1 { "was" } else { "were" }));
+        self.notice(
+            id,
+            format!(
+                "{}{more} lay in its outputs and {} not made by shipway: moved to {folder}",
+                named.join(", "),
+                if aside.len() == 1 { "was" } else { "were" }
+            ),
+        );
     }
 
     /// Ends a stage that did not pass: what it left is remembered as ours, and its outputs stay marked.

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::project::{Project, Said, outcome};
@@ -177,4 +178,49 @@ fn check_warns_of_patterns_that_mean_ignored_files() {
     assert!(!project.shipway(["check"]).exits(0).stderr.contains("warning"));
     project.shipway(["run"]).exits(0);
     assert!(project.shipway(["run"]).exits(0).stderr.contains("1 cached"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_ran_once_is_all_hits_the_second_time(
+        edges in prop::collection::vec((0usize..8, 0usize..8, any::<bool>()), 0..16),
+        forms in prop::collection::vec(0usize..4, 8),
+        gone in prop::collection::vec(any::<bool>(), 8),
+    ) {
+        let mut text = String::new();
+        for (stage, form) in forms.iter().enumerate() {
+            let above = |wanted: bool| {
+                let of = edges.iter().filter(|(a, b, needs)| a.max(b) == &stage && a != b && *needs == wanted);
+                let mut names: Vec<String> = of.map(|(a, b, _)| format!("\"s{}\"", a.min(b))).collect();
+                names.sort();
+                names.dedup();
+                names.join(", ")
+            };
+            let (outputs, step) = match form {
+                0 => (String::new(), "true".to_owned()),
+                1 => (format!("\"out/f{stage}\""), format!("cat in/* > out/f{stage}")),
+                2 => (format!("\"out/d{stage}\""), format!("mkdir -p out/d{stage}/empty; ln -s empty out/d{stage}/link; cp in/a out/d{stage}/a")),
+                _ => (format!("\"out/g{stage}-*\""), format!("touch out/g{stage}-1 out/g{stage}-2; chmod +x out/g{stage}-1")),
+            };
+            text += &format!(
+                "[stages.s{stage}]\nneeds = [{}]\nafter = [{}]\ninputs = [\"in/**\"]\noutputs = [{outputs}]\nsteps = [\"{step}\"]\n",
+                above(true),
+                above(false)
+            );
+        }
+        let project = Project::new(&text);
+        project.write("in/a", "a").write("in/b", "b");
+        project.shipway(["run"]).exits(0);
+        for (stage, _) in gone.iter().enumerate().filter(|(_, gone)| **gone) {
+            let _not_all_have_outputs = fs::remove_dir_all(project.join(&format!("out/d{stage}")));
+            let _not_all_have_outputs = fs::remove_file(project.join(&format!("out/f{stage}")));
+        }
+        let (code, events) = project.events(Vec::<&str>::new());
+        prop_assert_eq!(code, 0);
+        for stage in 0..forms.len() {
+            prop_assert_eq!(outcome(&events, &format!("s{stage}")), "cached");
+        }
+    }
 }

@@ -68,6 +68,9 @@ fn runs_side_by_side_never_disturb_each_other() {
         let runs: Vec<Child> = selections.iter().map(|arguments| begin(&here, &here, arguments)).collect();
         let others: Vec<Child> =
             [&["all"] as &[&str], &["--force", "alone", "all"]].map(|arguments| begin(&there, &here, arguments)).into();
+        for _ in 0..8 {
+            here.shipway(["cache", "gc"]).exits(0);
+        }
         for child in runs.into_iter().chain(others) {
             let said = finish(child);
             assert_eq!(said.code(), 0, "round {round}\n{}\n{}", said.stdout, said.stderr);

@@ -3,6 +3,11 @@
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 
+/// Tells whether a file of this mode may be executed, by anyone.
+pub fn is_executable(mode: u32) -> bool {
+    mode & 0o111 != 0
+}
+
 /// What `stat(2)` says of a file that changes whenever its content may have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {

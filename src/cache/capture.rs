@@ -89,7 +89,7 @@ fn file(root: &Path, path: &str, stamp: &Stamp, store: &Store, search: &mut Sear
     if file.metadata().map(|metadata| Stamp::of(&metadata)).map_err(broken)? != *stamp {
         return Err(unfit(path, "changed while it was stored"));
     }
-    Ok(OutputKind::File { digest, executable: stamp.mode & 0o111 != 0 })
+    Ok(OutputKind::file(digest, stamp))
 }
 
 fn unfit(path: &str, why: &str) -> Refusal {

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use super::table::{self, Entry, Table};
 use crate::base::digest::{Digest, Hash};
 use crate::base::parallel::each;
-use crate::base::stamp::Stamp;
+use crate::base::stamp::{Stamp, is_executable};
 use crate::base::state::STATE;
 
 /// How long before the hashing a file must have been left alone, in nanoseconds (contract, section 4).
@@ -220,10 +220,6 @@ fn stamp(path: &Path) -> io::Result<Stamp> {
 
 fn no_file(path: &Path) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("`{}` is no regular file", path.display()))
-}
-
-fn is_executable(mode: u32) -> bool {
-    mode & 0o111 != 0
 }
 
 #[cfg(test)]

@@ -11,9 +11,9 @@ use std::path::Path;
 use walkdir::WalkDir;
 
 use super::files::Files;
-use crate::base::digest::{Digest, Hash};
+use crate::base::digest::Hash;
 use crate::base::glob::Glob;
-use crate::base::stamp::Stamp;
+use crate::base::stamp::{Stamp, is_executable};
 use crate::base::state::STATE;
 use crate::base::text::visible;
 use crate::store::result::{Output, OutputKind};
@@ -161,8 +161,8 @@ impl Lying {
             match (&output.kind, &found.kind) {
                 (OutputKind::Folder, FoundKind::Folder) => true,
                 (OutputKind::Link { target }, FoundKind::Link(Some(there))) => target == there,
-                (OutputKind::File { digest, executable }, FoundKind::File) => {
-                    let is_like = digest.size == found.stamp.size && *executable == (found.stamp.mode & 0o111 != 0);
+                (OutputKind::File { digest, mode, .. }, FoundKind::File) => {
+                    let is_like = digest.size == found.stamp.size && is_executable(*mode) == is_executable(found.stamp.mode);
                     is_like && files.content_of(&root.join(&output.path), &found.stamp).is_ok_and(|content| content.digest == *digest)
                 }
                 _ => false,
@@ -189,7 +189,7 @@ impl Lying {
                 FoundKind::File => {
                     let whole = root.join(path);
                     let content = files.content_of(&whole, &found.stamp).map_err(|error| named(&whole, &error))?;
-                    OutputKind::File { digest: content.digest, executable: content.executable }
+                    OutputKind::file(content.digest, &found.stamp)
                 }
                 FoundKind::Link(target) => OutputKind::Link { target: target.clone().ok_or_else(|| unnameable(path))? },
                 FoundKind::Folder => OutputKind::Folder,
@@ -213,8 +213,7 @@ pub fn result_hash<'n>(outputs: &[Output], needs: impl IntoIterator<Item = (&'n 
     };
     for Output { path, kind } in outputs {
         match kind {
-            OutputKind::File { digest: Digest { hash, .. }, executable: false } => part(b'f', path, &hash.0),
-            OutputKind::File { digest: Digest { hash, .. }, executable: true } => part(b'x', path, &hash.0),
+            OutputKind::File { digest, mode, .. } => part(if is_executable(*mode) { b'x' } else { b'f' }, path, &digest.hash.0),
             OutputKind::Link { target } => part(b'l', path, target.as_bytes()),
             OutputKind::Folder => part(b'd', path, b""),
         }

@@ -2,12 +2,13 @@
 //!
 //! Knows how files are put in place whole; who may do it now is the caller's to see to.
 
-use std::fs::{self, File};
+use std::fs::{self, File, FileTimes};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
 
 use super::custody::{Custody, in_the_way};
 use super::outputs::{Difference, Lying, named};
@@ -72,15 +73,15 @@ fn fetch(
     is_stopped: &(dyn Fn() -> bool + Sync),
 ) -> Result<(), RestoreError> {
     let contents = wanted.iter().filter_map(|(index, output)| match &output.kind {
-        OutputKind::File { digest, executable } => Some((*index, digest, *executable, output.path.as_str())),
+        OutputKind::File { digest, mode, modified } => Some((*index, digest, (*mode, *modified), output.path.as_str())),
         OutputKind::Link { .. } | OutputKind::Folder => None,
     });
-    let contents: Vec<(usize, &Digest, bool, &str)> = contents.collect();
+    let contents: Vec<(usize, &Digest, (u32, i64), &str)> = contents.collect();
     let is_large = contents.iter().map(|(_, digest, ..)| digest.size).sum::<u64>() > LARGE || contents.len() > 256;
     let (next, failed) = (AtomicUsize::new(0), Mutex::new(None));
     let go = || {
-        while let Some((index, digest, executable, path)) = contents.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let Err(error) = waiting.fetch(store, *index, digest, *executable, is_stopped) else { continue };
+        while let Some((index, digest, properties, path)) = contents.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let Err(error) = waiting.fetch(store, *index, digest, *properties, is_stopped) else { continue };
             let error = match error {
                 BlobError::Missing => RestoreError::Damaged(format!("the store has no content for `{path}`")),
                 BlobError::Damaged => RestoreError::Damaged(format!("the stored content of `{path}` is damaged")),
@@ -121,13 +122,13 @@ impl Waiting {
         store: &Store,
         index: usize,
         digest: &Digest,
-        executable: bool,
+        (mode, modified): (u32, i64),
         is_stopped: &dyn Fn() -> bool,
     ) -> Result<(), BlobError> {
         let path = self.folder.join(index.to_string());
-        let mode = if executable { 0o777 } else { 0o666 };
         let mut file = File::options().write(true).create_new(true).mode(mode).open(path).map_err(BlobError::Io)?;
-        store.copy_to(digest, &mut file, is_stopped)
+        store.copy_to(digest, &mut file, is_stopped)?;
+        file.set_times(times(modified)).map_err(BlobError::Io)
     }
 
     /// Puts an output in its place, whole.
@@ -149,6 +150,12 @@ impl Waiting {
     }
 }
 
+fn times(modified: i64) -> FileTimes {
+    let distance = Duration::from_nanos(modified.unsigned_abs());
+    let time = if modified < 0 { SystemTime::UNIX_EPOCH.checked_sub(distance) } else { SystemTime::UNIX_EPOCH.checked_add(distance) };
+    time.map_or_else(FileTimes::new, |time| FileTimes::new().set_modified(time))
+}
+
 /// Moves a file to a place in another file system so that it is never there in part.
 fn across(from: &Path, to: &Path, folder: &Path) -> io::Result<()> {
     let near = tempfile::Builder::new().prefix(".shipway-").tempdir_in(folder)?;
@@ -157,6 +164,7 @@ fn across(from: &Path, to: &Path, folder: &Path) -> io::Result<()> {
         std::os::unix::fs::symlink(fs::read_link(from)?, &copy)?;
     } else {
         fs::copy(from, &copy)?;
+        File::open(&copy)?.set_times(FileTimes::new().set_modified(fs::metadata(from)?.modified()?))?;
     }
     fs::rename(copy, to)
 }

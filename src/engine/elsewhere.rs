@@ -118,7 +118,7 @@ fn differing(one: &[Output], other: &[Output]) -> Vec<String> {
     let (one, other) = (kinds(one), kinds(other));
     let paths: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
     let how = |path: &String| match (one.get(path), other.get(path)) {
-        (Some(one), Some(other)) if one == other => None,
+        (Some(one), Some(other)) if one.is_like(other) => None,
         (Some(OutputKind::File { digest: one, .. }), Some(OutputKind::File { digest: other, .. })) if one == other => {
             Some(format!("{path} can be executed in one place only"))
         }

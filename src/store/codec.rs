@@ -10,9 +10,10 @@ use super::reapi::{self, ActionResult, Any, ExecutedActionMetadata, OutputDirect
 use super::result::{Output, OutputKind, RecordError, StageResult, ancestors, check_path};
 use super::tree;
 use crate::base::digest::{Digest, Hash};
+use crate::base::stamp::is_executable;
 
 /// The version of the format that is written, and the only one that is read.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The type of shipway's own part of a record.
 const TYPE_URL: &str = "type.googleapis.com/shipway.v1.Record";
@@ -43,8 +44,9 @@ impl StageResult {
         for output in folded.loose {
             let path = output.path.clone();
             match &output.kind {
-                OutputKind::File { digest, executable } => {
-                    message.output_files.push(OutputFile { path, digest: Some((*digest).into()), is_executable: *executable });
+                OutputKind::File { digest, mode, modified } => {
+                    let (is_executable, node_properties) = (is_executable(*mode), Some(tree::properties(*mode, *modified)));
+                    message.output_files.push(OutputFile { path, digest: Some((*digest).into()), is_executable, node_properties });
                 }
                 OutputKind::Link { target } => message.output_symlinks.push(OutputSymlink { path, target: target.clone() }),
                 OutputKind::Folder => {}
@@ -137,8 +139,8 @@ fn outputs(message: ActionResult, tree: &mut dyn FnMut(&Digest) -> Option<Vec<u8
     expect_order(message.output_directories.iter().map(|folder| &*folder.path))?;
     let mut outputs = Vec::new();
     for file in message.output_files {
-        let digest = file.digest.and_then(|digest| digest.parse()).ok_or_else(|| bad_digest(&file.path))?;
-        outputs.push(Output { path: file.path, kind: OutputKind::File { digest, executable: file.is_executable } });
+        let kind = tree::file(&file.path, file.digest.as_ref(), file.is_executable, file.node_properties.as_ref())?;
+        outputs.push(Output { path: file.path, kind });
     }
     for link in message.output_symlinks {
         let kind = tree::link(&link.path, link.target)?;

@@ -1,7 +1,7 @@
 //! The few messages of the Remote Execution API v2 that a record is made of, as the wire has them.
 //!
 //! Knows field numbers, taken from `build/bazel/remote/execution/v2/remote_execution.proto` of bazelbuild/remote-apis at becdd8f (and
-//! `google/protobuf/any.proto`); knows nothing of what the fields mean to shipway. A field that shipway neither writes nor reads is left out.
+//! `any.proto`, `timestamp.proto`, `wrappers.proto` of `google/protobuf`); knows nothing of what the fields mean to shipway. A field that shipway neither writes nor reads is left out.
 
 use crate::base::digest;
 
@@ -80,6 +80,9 @@ pub struct OutputFile {
     /// Whether the file may be executed.
     #[prost(bool, tag = "4")]
     pub is_executable: bool,
+    /// What else is known of the file.
+    #[prost(message, optional, tag = "7")]
+    pub node_properties: Option<NodeProperties>,
 }
 
 /// `OutputDirectory`: a folder by its whole path.
@@ -141,6 +144,39 @@ pub struct FileNode {
     /// Whether the file may be executed.
     #[prost(bool, tag = "4")]
     pub is_executable: bool,
+    /// What else is known of the file.
+    #[prost(message, optional, tag = "6")]
+    pub node_properties: Option<NodeProperties>,
+}
+
+/// `NodeProperties`: what is known of a file besides its content.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct NodeProperties {
+    /// The last change of the content.
+    #[prost(message, optional, tag = "2")]
+    pub mtime: Option<Timestamp>,
+    /// The permissions.
+    #[prost(message, optional, tag = "3")]
+    pub unix_mode: Option<UInt32Value>,
+}
+
+/// `google.protobuf.Timestamp`: a point in time.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct Timestamp {
+    /// Whole seconds since 1970, rounded down.
+    #[prost(int64, tag = "1")]
+    pub seconds: i64,
+    /// The rest, in nanoseconds.
+    #[prost(int32, tag = "2")]
+    pub nanos: i32,
+}
+
+/// `google.protobuf.UInt32Value`: a number that may be absent.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct UInt32Value {
+    /// The number.
+    #[prost(uint32, tag = "1")]
+    pub value: u32,
 }
 
 /// `DirectoryNode`: a folder in a folder.

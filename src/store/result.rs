@@ -3,9 +3,13 @@
 //! Knows which paths and digests make a result, and which paths are refused; knows nothing of bytes on disk.
 
 use crate::base::digest::Digest;
+use crate::base::stamp::{Stamp, is_executable};
 
 /// The longest path that is believed; no system call takes a longer one.
 const LONGEST_PATH: usize = 4096;
+
+/// The part of a file's mode that is kept: who may read, write and execute.
+pub(super) const PERMISSIONS: u32 = 0o777;
 
 /// The result of a stage that succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,8 +54,11 @@ pub enum OutputKind {
     File {
         /// The content.
         digest: Digest,
-        /// Whether it may be executed.
-        executable: bool,
+        /// The permissions, of which only one thing counts for others: whether it may be executed.
+        mode: u32,
+        /// The last change of the content, in nanoseconds since 1970. It counts for nobody, but comes back with the file: tools tell by it
+        /// whether what they derived from the file is still good.
+        modified: i64,
     },
     /// A symbolic link.
     Link {
@@ -60,6 +67,23 @@ pub enum OutputKind {
     },
     /// A folder.
     Folder,
+}
+
+impl OutputKind {
+    /// Returns a file with this content and what `stamp` says of it.
+    pub fn file(digest: Digest, stamp: &Stamp) -> Self {
+        Self::File { digest, mode: stamp.mode & PERMISSIONS, modified: stamp.modified }
+    }
+
+    /// Tells whether whoever uses the one could as well use the other.
+    pub fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File { digest: one, mode: first, .. }, Self::File { digest: other, mode: second, .. }) => {
+                one == other && is_executable(*first) == is_executable(*second)
+            }
+            _ => self == other,
+        }
+    }
 }
 
 /// Why the bytes of a record are not believed. Each reads on after "the record".
@@ -101,6 +125,9 @@ pub enum RecordError {
     /// The blob of a folder's tree is not there, or not whole.
     #[error("names the folder {0:?}, whose tree is missing or damaged")]
     Tree(String),
+    /// The time or the mode of a file is missing, or is none.
+    #[error("holds no good time and mode for {0:?}")]
+    Properties(String),
     /// The outputs are too many to be believed.
     #[error("holds more outputs than are believed")]
     TooLarge,

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use prost::Message as _;
 
-use super::reapi::{Directory, DirectoryNode, FileNode, SymlinkNode, Tree};
-use super::result::{Output, OutputKind, RecordError, ancestors, check_path, is_name};
+use super::reapi::{self, Directory, DirectoryNode, FileNode, NodeProperties, SymlinkNode, Timestamp, Tree, UInt32Value};
+use super::result::{Output, OutputKind, PERMISSIONS, RecordError, ancestors, check_path, is_name};
 use crate::base::digest::Digest;
+use crate::base::stamp::is_executable;
 
 /// How much memory the outputs of one record may take, about. Equal folders are written once but listed each time, so that a few
 /// hundred bytes could else unfold without end.
@@ -16,6 +17,9 @@ const MOST_BYTES: usize = 512 << 20;
 
 /// What an output takes besides its path, about.
 const OVERHEAD: usize = 128;
+
+/// A second, in nanoseconds.
+const SECOND: i64 = 1_000_000_000;
 
 /// Outputs sorted into those below a declared folder and the others.
 #[derive(Debug, Default)]
@@ -46,8 +50,9 @@ pub(super) fn fold(outputs: &[Output]) -> Folded<'_> {
         let holder = folders.entry(parent).or_default();
         let name = name.to_owned();
         match &output.kind {
-            OutputKind::File { digest, executable } => {
-                holder.files.push(FileNode { name, digest: Some((*digest).into()), is_executable: *executable });
+            OutputKind::File { digest, mode, modified } => {
+                let (is_executable, node_properties) = (is_executable(*mode), Some(properties(*mode, *modified)));
+                holder.files.push(FileNode { name, digest: Some((*digest).into()), is_executable, node_properties });
             }
             OutputKind::Link { target } => holder.symlinks.push(SymlinkNode { name, target: target.clone() }),
             OutputKind::Folder => {}
@@ -117,8 +122,8 @@ pub(super) fn unfold(root: &str, bytes: &[u8], outputs: &mut Vec<Output>, used: 
         let mut found = Vec::with_capacity(directory.files.len() + directory.symlinks.len());
         for node in directory.files {
             let path = below(&folder, &node.name)?;
-            let digest = node.digest.and_then(|digest| digest.parse()).ok_or_else(|| RecordError::Digest(path.clone()))?;
-            found.push(Output { path, kind: OutputKind::File { digest, executable: node.is_executable } });
+            let kind = file(&path, node.digest.as_ref(), node.is_executable, node.node_properties.as_ref())?;
+            found.push(Output { path, kind });
         }
         for node in directory.symlinks {
             found.push(Output { path: below(&folder, &node.name)?, kind: link(&folder, node.target)? });
@@ -136,6 +141,31 @@ pub(super) fn unfold(root: &str, bytes: &[u8], outputs: &mut Vec<Output>, used: 
         outputs.push(Output { path: folder, kind: OutputKind::Folder });
     }
     Ok(())
+}
+
+/// Returns what is kept of a file besides its content.
+pub(super) fn properties(mode: u32, modified: i64) -> NodeProperties {
+    let nanos = i32::try_from(modified.rem_euclid(SECOND)).unwrap_or_default();
+    let mtime = Timestamp { seconds: modified.div_euclid(SECOND), nanos };
+    NodeProperties { mtime: Some(mtime), unix_mode: Some(UInt32Value { value: mode }) }
+}
+
+/// Returns the file that a record tells of at `path`, unless no file can be like that.
+pub(super) fn file(
+    path: &str,
+    digest: Option<&reapi::Digest>,
+    executable: bool,
+    properties: Option<&NodeProperties>,
+) -> Result<OutputKind, RecordError> {
+    let digest = digest.and_then(reapi::Digest::parse).ok_or_else(|| RecordError::Digest(path.to_owned()))?;
+    let modified = |time: &Timestamp| {
+        let rest = Some(i64::from(time.nanos)).filter(|rest| (0..SECOND).contains(rest))?;
+        time.seconds.checked_mul(SECOND)?.checked_add(rest)
+    };
+    let mode = |mode: &UInt32Value| Some(mode.value).filter(|mode| mode & !PERMISSIONS == 0 && is_executable(*mode) == executable);
+    let both = properties.and_then(|of| Some((of.unix_mode.as_ref().and_then(mode)?, of.mtime.as_ref().and_then(modified)?)));
+    let (mode, modified) = both.ok_or_else(|| RecordError::Properties(path.to_owned()))?;
+    Ok(OutputKind::File { digest, mode, modified })
 }
 
 /// Returns a link to `target`, unless no link can have that text.
@@ -185,11 +215,8 @@ mod tests {
         }
         let missing = Directory { directories: vec![node("a", b"x")], ..Directory::default() };
         assert_eq!(unfolded(&Tree { root: Some(missing.encode_to_vec()), children: vec![] }), Err(RecordError::Tree("out".to_owned())));
-        let negative = FileNode {
-            name: "f".to_owned(),
-            digest: Some(super::super::reapi::Digest { hash: "0".repeat(64), size_bytes: -1 }),
-            ..FileNode::default()
-        };
+        let negative =
+            FileNode { name: "f".to_owned(), digest: Some(reapi::Digest { hash: "0".repeat(64), size_bytes: -1 }), ..FileNode::default() };
         let root = Directory { files: vec![negative], ..Directory::default() }.encode_to_vec();
         assert_eq!(unfolded(&Tree { root: Some(root), children: vec![] }), Err(RecordError::Digest("out/f".to_owned())));
     }

@@ -509,3 +509,30 @@ fn a_portable_result_is_bound_again_when_that_is_taken_back() {
     assert!(said.stderr.contains("holds the path of another checkout"), "{}", said.stderr);
     assert_ne!(twin.read("o"), project.read("o"));
 }
+
+/// Python writes into a folder of modules whenever it takes what it compiled there for older than its source.
+#[test]
+fn what_is_derived_from_restored_files_is_still_good() {
+    let project = Project::new(
+        r#"
+[stages.modules]
+inputs = ["greet.txt"]
+outputs = ["lib"]
+steps = ["mkdir lib", "cp greet.txt lib/greet.py", "chmod 600 lib/greet.py", "touch -d 2001-01-01 lib/greet.py", "python3 -m compileall -q lib"]
+[stages.package]
+needs = ["modules"]
+inputs = ["version"]
+outputs = ["package.txt"]
+env = { PYTHONPATH = "lib" }
+steps = ["python3 -c 'import greet; print(greet.WORD, open(\"version\").read())' > package.txt"]
+"#,
+    );
+    project.write("greet.txt", "WORD = 'hello'\n").write("version", "1");
+    assert_eq!(project.brief(&[]), "modules passed, package passed");
+    for (version, expected) in [("2", "modules cached, package passed"), ("1", "modules cached, package cached")] {
+        project.write("version", version).remove("lib");
+        assert_eq!(project.brief(&[]), expected);
+        assert_eq!(project.brief(&[]), "modules cached, package cached");
+        assert_eq!(project.join("lib/greet.py").metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}

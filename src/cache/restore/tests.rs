@@ -8,12 +8,13 @@ use proptest::prelude::*;
 use super::*;
 use crate::base::glob::Glob;
 use crate::base::secret::Masker;
+use crate::base::stamp::Stamp;
 use crate::cache::capture::capture;
 use crate::cache::files::Files;
 
 #[derive(Debug, Clone)]
 enum Node {
-    File(Vec<u8>, bool),
+    File(Vec<u8>, u32, i64),
     Link(String),
     Folder(Vec<(String, Node)>),
 }
@@ -24,7 +25,12 @@ fn name() -> impl Strategy<Value = String> {
 
 fn nodes() -> impl Strategy<Value = Node> {
     let leaf = prop_oneof![
-        (prop::collection::vec(any::<u8>(), 0..20), any::<bool>()).prop_map(|(bytes, executable)| Node::File(bytes, executable)),
+        (
+            prop::collection::vec(any::<u8>(), 0..20),
+            prop::sample::select(vec![0o644, 0o755, 0o600, 0o500, 0o444]),
+            -9_999_999_999..i64::from(u32::MAX) * 1_000_000_000
+        )
+            .prop_map(|(bytes, mode, modified)| Node::File(bytes, mode, modified)),
         "(\\.\\./)?[abc]".prop_map(Node::Link),
     ];
     leaf.prop_recursive(3, 16, 4, |inner| {
@@ -34,9 +40,10 @@ fn nodes() -> impl Strategy<Value = Node> {
 
 fn lay(node: &Node, at: &Path) {
     match node {
-        Node::File(bytes, executable) => {
+        Node::File(bytes, mode, modified) => {
             fs::write(at, bytes).unwrap();
-            fs::set_permissions(at, Permissions::from_mode(if *executable { 0o755 } else { 0o644 })).unwrap();
+            fs::set_permissions(at, Permissions::from_mode(*mode)).unwrap();
+            File::open(at).unwrap().set_times(times(*modified)).unwrap();
         }
         Node::Link(target) => symlink(target, at).unwrap(),
         Node::Folder(nodes) => {
@@ -110,9 +117,16 @@ proptest! {
         }
         let found = place.outputs();
         let aside = place.restore(&outputs);
-        prop_assert_eq!(&place.outputs(), &outputs);
+        let now = place.outputs();
+        prop_assert!(now.len() == outputs.len() && now.iter().zip(&outputs).all(|(now, then)| now.path == then.path && now.kind.is_like(&then.kind)));
+        let is_restored = |output: &&Output| !found.iter().any(|found| found.path == output.path && found.kind.is_like(&output.kind));
+        for output in outputs.iter().filter(is_restored) {
+            let OutputKind::File { mode, modified, .. } = &output.kind else { continue };
+            let stamp = Stamp::of(&place.root.join(&output.path).symlink_metadata().unwrap());
+            prop_assert_eq!((stamp.mode & 0o777, stamp.modified), (*mode, *modified));
+        }
         // What is neither wanted nor known was moved, not removed.
-        let foreign: Vec<&Output> = found.iter().filter(|found| !outputs.contains(found) && found.kind != OutputKind::Folder).collect();
+        let foreign: Vec<&Output> = found.iter().filter(|found| !outputs.iter().any(|output| output.path == found.path && output.kind.is_like(&found.kind)) && found.kind != OutputKind::Folder).collect();
         prop_assert_eq!(aside.iter().filter(|path| !path.ends_with('/')).count(), foreign.len());
         for output in foreign {
             prop_assert!(place.root.join(".shipway/aside/r/a").join(&output.path).symlink_metadata().is_ok(), "{}", output.path);
@@ -125,7 +139,7 @@ proptest! {
 fn nothing_is_replaced_before_all_is_at_hand() {
     let place = Place::new();
     lay(
-        &Node::Folder(vec![("a".into(), Node::File(b"one".to_vec(), false)), ("b".into(), Node::File(b"two".to_vec(), false))]),
+        &Node::Folder(vec![("a".into(), Node::File(b"one".to_vec(), 0o644, 1)), ("b".into(), Node::File(b"two".to_vec(), 0o644, 1))]),
         &place.root.join("out"),
     );
     let outputs = place.stored();
@@ -156,7 +170,7 @@ fn nothing_is_replaced_before_all_is_at_hand() {
 fn a_link_is_never_written_through() {
     let place = Place::new();
     fs::write(place.root.join("outside"), "mine").unwrap();
-    lay(&Node::File(b"made".to_vec(), false), &place.root.join("out"));
+    lay(&Node::File(b"made".to_vec(), 0o644, 1), &place.root.join("out"));
     let outputs = place.stored();
     fs::remove_file(place.root.join("out")).unwrap();
     symlink("outside", place.root.join("out")).unwrap();
@@ -168,7 +182,7 @@ fn a_link_is_never_written_through() {
 #[test]
 fn one_who_is_stopped_replaces_nothing() {
     let place = Place::new();
-    lay(&Node::File(b"made".to_vec(), false), &place.root.join("out"));
+    lay(&Node::File(b"made".to_vec(), 0o644, 1), &place.root.join("out"));
     let outputs = place.stored();
     fs::write(place.root.join("out"), "mine").unwrap();
     let state = place.root.join(".shipway");

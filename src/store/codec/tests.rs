@@ -8,7 +8,14 @@ use proptest::{prop_assert_eq, proptest};
 use super::*;
 
 fn file(path: &str, content: &str, executable: bool) -> Output {
-    Output { path: path.to_owned(), kind: OutputKind::File { digest: Digest::of(content.as_bytes()), executable } }
+    Output {
+        path: path.to_owned(),
+        kind: OutputKind::File {
+            digest: Digest::of(content.as_bytes()),
+            mode: if executable { 0o755 } else { 0o640 },
+            modified: 1_700_000_000_000_000_001,
+        },
+    }
 }
 
 fn link(path: &str, target: &str) -> Output {
@@ -87,28 +94,36 @@ fn every_flipped_bit_and_every_cut_is_noticed() {
 /// The bytes of a record are a format: a change here needs another `VERSION`.
 #[test]
 fn the_format_does_not_drift() {
-    let (bytes, trees) = result(vec![file("a", "a", true), folder("d"), folder("d/e"), link("l", "a")]).encode();
+    let (bytes, trees) = result(vec![file("a", "a", true), folder("d"), folder("d/e"), file("d/f", "f", false), link("l", "a")]).encode();
     let hex = |bytes: &[u8]| bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     assert_eq!(hex(&trees[0].1), GOLDEN_TREE);
     assert_eq!(hex(&bytes), GOLDEN);
 }
 
-const GOLDEN_TREE: &str = "0a4912470a016512420a406533623063343432393866633163313439616662663463383939366662393234323761653431653436343962\
-    39333463613439353939316237383532623835351200";
-const GOLDEN: &str = "124b0a016112440a4063613937383131326361316262646361666163323331623339613233646334646137383665666638313437633465\
-    373262393830373738356166656534386262100120011a490a01641a440a40316138356234616162386264663966643735303934363065\
-    63303136626666376534633264316131333263333932393562363765646638613435666235653866104d4ae9015ae6010a25747970652e\
-    676f6f676c65617069732e636f6d2f736869707761792e76312e5265636f726412bc0108011220125809562c7c00fffd65bc90ca052aa9\
-    b2cb6b7494d201ad80260baadd1455fb1a440a406365393533613065623038323436363137623766383439343836633462323661376166\
-    3337653964326538663065313362336165316266306461386137306132100522440a403833366666313834653762343162316531336362\
-    356664383966613164653938646262616239396539643239313839313366663433623836613563376332313310032a072f686f6d652f61\
-    30d20962060a016c120161";
+const GOLDEN_TREE: &str = "0aa5010a5a0a016612440a40323532663130633833363130656263613161303539633062616538323535656261326639356265346431\
+    643762636661383964373234386138326439663131311001320f12080880e2cfaa0610011a0308a00312470a016512420a4065336230\
+    633434323938666331633134396166626634633839393666623932343237616534316534363439623933346361343935393931623738\
+    3532623835351200";
+const GOLDEN: &str = "125c0a016112440a40636139373831313263613162626463616661633233316233396132336463346461373836656666383134376334\
+    65373262393830373738356166656534386262100120013a0f12080880e2cfaa0610011a0308ed031a4a0a01641a450a403931303538\
+    313930623332363839313335313564373339636538643939313039386466303866313233313066636633343836343531626161656338\
+    393238663510aa014ae9015ae6010a25747970652e676f6f676c65617069732e636f6d2f736869707761792e76312e5265636f726412\
+    bc010802122010e7c48a5da9c07de19effc87cc75d2a70888ce2d2e1704bf28f39b4efc69f4b1a440a40636539353361306562303832\
+    343636313762376638343934383663346232366137616633376539643265386630653133623361653162663064613861373061321005\
+    22440a403833366666313834653762343162316531336362356664383966613164653938646262616239396539643239313839313366\
+    663433623836613563376332313310032a072f686f6d652f6130d20962060a016c120161";
 
 #[test]
 fn hostile_records_are_refused() {
     let digest = || Some(Digest::of(b"").into());
+    let file = |path: &str, digest| OutputFile {
+        path: path.to_owned(),
+        digest,
+        is_executable: false,
+        node_properties: Some(tree::properties(0o644, 0)),
+    };
     let files = |paths: &[&str]| {
-        let files = paths.iter().map(|path| OutputFile { path: (*path).to_owned(), digest: digest(), is_executable: false });
+        let files = paths.iter().map(|path| file(path, digest()));
         sealed(ActionResult { output_files: files.collect(), ..ActionResult::default() })
     };
     assert!(files(&["a", "b/c"]).is_ok());
@@ -119,10 +134,10 @@ fn hostile_records_are_refused() {
     assert_eq!(files(&["a", "a"]), Err(RecordError::Order("a".to_owned())));
     assert_eq!(files(&["a", "a/b"]), Err(RecordError::Below("a/b".to_owned())));
     let links = vec![OutputSymlink { path: "a".to_owned(), target: "/tmp".to_owned() }];
-    let below = vec![OutputFile { path: "a/b/c".to_owned(), digest: digest(), is_executable: false }];
+    let below = vec![file("a/b/c", digest())];
     let message = ActionResult { output_files: below, output_symlinks: links.clone(), ..ActionResult::default() };
     assert_eq!(sealed(message), Err(RecordError::Below("a/b/c".to_owned())));
-    let same = vec![OutputFile { path: "a".to_owned(), digest: digest(), is_executable: false }];
+    let same = vec![file("a", digest())];
     let message = ActionResult { output_files: same, output_symlinks: links.clone(), ..ActionResult::default() };
     assert_eq!(sealed(message), Err(RecordError::Order("a".to_owned())));
     for target in ["", "a\0b"] {
@@ -132,9 +147,28 @@ fn hostile_records_are_refused() {
     }
     for (hash, size_bytes) in [("0".repeat(64), -1), ("0".repeat(63), 1), ("A".repeat(64), 1)] {
         let digest = Some(reapi::Digest { hash, size_bytes });
-        let output_files = vec![OutputFile { path: "a".to_owned(), digest, is_executable: false }];
+        let output_files = vec![file("a", digest)];
         assert_eq!(sealed(ActionResult { output_files, ..ActionResult::default() }), Err(RecordError::Digest("a".to_owned())));
     }
+    let second = 1_000_000_000;
+    let properties = |mode: Option<u32>, mtime: Option<(i64, i32)>| reapi::NodeProperties {
+        mtime: mtime.map(|(seconds, nanos)| reapi::Timestamp { seconds, nanos }),
+        unix_mode: mode.map(|value| reapi::UInt32Value { value }),
+    };
+    for (mode, mtime) in [
+        (None, Some((0, 0))),
+        (Some(0o644), None),
+        (Some(0o755), Some((0, 0))),
+        (Some(0o4644), Some((0, 0))),
+        (Some(0o644), Some((0, -1))),
+        (Some(0o644), Some((0, second))),
+        (Some(0o644), Some((i64::MAX, 0))),
+    ] {
+        let output_files = vec![OutputFile { node_properties: Some(properties(mode, mtime)), ..file("a", digest()) }];
+        assert_eq!(sealed(ActionResult { output_files, ..ActionResult::default() }), Err(RecordError::Properties("a".to_owned())));
+    }
+    let output_files = vec![OutputFile { node_properties: None, ..file("a", digest()) }];
+    assert_eq!(sealed(ActionResult { output_files, ..ActionResult::default() }), Err(RecordError::Properties("a".to_owned())));
     let message = ActionResult { output_file_symlinks: links, ..ActionResult::default() };
     assert_eq!(sealed(message), Err(RecordError::Unexpected("links of the old kind")));
     assert_eq!(sealed(ActionResult { stdout_raw: vec![1], ..ActionResult::default() }), Err(RecordError::Unexpected("standard output")));
@@ -144,8 +178,8 @@ fn hostile_records_are_refused() {
 #[test]
 fn records_of_others_are_refused() {
     assert_eq!(decode(b"", &[]), Err(RecordError::Foreign));
-    let newer = Facts { version: 2, ..Facts::default() };
-    assert_eq!(decode(&seal(ActionResult::default(), newer), &[]), Err(RecordError::Version(2)));
+    let newer = Facts { version: 3, ..Facts::default() };
+    assert_eq!(decode(&seal(ActionResult::default(), newer), &[]), Err(RecordError::Version(3)));
     let bare = Facts { version: VERSION, ..Facts::default() };
     assert_eq!(decode(&seal(ActionResult::default(), bare), &[]), Err(RecordError::Digest("the fingerprint".to_owned())));
 }
@@ -167,7 +201,11 @@ fn names() -> impl Strategy<Value = String> {
 
 fn entries() -> impl Strategy<Value = Entry> {
     let leaf = prop_oneof![
-        (any::<u8>(), any::<bool>()).prop_map(|(byte, executable)| OutputKind::File { digest: Digest::of(&[byte]), executable }),
+        (any::<u8>(), 0..=0o777u32, any::<i64>()).prop_map(|(byte, mode, modified)| OutputKind::File {
+            digest: Digest::of(&[byte]),
+            mode,
+            modified
+        }),
         "[^\0]{1,9}".prop_map(|target| OutputKind::Link { target }),
     ];
     let leaf = leaf.prop_map(Entry::Leaf);

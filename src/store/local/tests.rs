@@ -39,7 +39,7 @@ fn left_over(store: &Store) -> usize {
 
 fn recorded(store: &Store) -> (Hash, StageResult) {
     let digest = store.put(b"content").unwrap();
-    let outputs = [("out", OutputKind::Folder), ("out/a", OutputKind::File { digest, executable: true })];
+    let outputs = [("out", OutputKind::Folder), ("out/a", OutputKind::File { digest, mode: 0o755, modified: 0 })];
     let outputs = outputs.map(|(path, kind)| Output { path: path.to_owned(), kind }).to_vec();
     let log = Some(store.put(b"log").unwrap());
     let result = StageResult { outputs, log, bound_to: None, fingerprint: Digest::of(b"print"), duration_ms: 5 };

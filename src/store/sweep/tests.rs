@@ -25,7 +25,7 @@ fn age(store: &Store, area: Area, hash: Option<Hash>, age: Duration) {
 
 /// Stores a record that names the given contents, last used so many days ago.
 fn add(store: &Store, name: &str, contents: &[&[u8]], days: u32) -> Hash {
-    let file = |content: &&[u8]| OutputKind::File { digest: store.put(content).unwrap(), executable: false };
+    let file = |content: &&[u8]| OutputKind::File { digest: store.put(content).unwrap(), mode: 0o644, modified: 0 };
     let folder = Output { path: format!("{name}-out"), kind: OutputKind::Folder };
     let outputs = contents.iter().enumerate().map(|(at, content)| Output { path: format!("{name}-out/{at}"), kind: file(content) });
     let outputs = [folder].into_iter().chain(outputs).collect();

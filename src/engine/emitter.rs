@@ -64,12 +64,17 @@ impl<'l, 'm> Emitter<'l, 'm> {
                 stage.iter_mut().for_each(hide_name);
                 hide(text);
             }
+            EventKind::Findings(findings) => {
+                hide_name(&mut findings.stage);
+                findings.texts().for_each(hide);
+            }
             EventKind::StageFinished(finished) => {
                 hide_name(&mut finished.stage);
                 finished.reason.iter_mut().for_each(hide);
                 if let Some(failure) = &mut finished.failure {
                     hide_name(&mut failure.step);
-                    [&mut failure.command, &mut failure.dir, &mut failure.reproduce].into_iter().chain(&mut failure.tail).for_each(hide);
+                    let texts = [&mut failure.command, &mut failure.dir, &mut failure.reproduce];
+                    texts.into_iter().chain(&mut failure.tail).chain(&mut failure.tests).for_each(hide);
                 }
             }
             EventKind::RunFinished { .. } => {}

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::findings::Findings;
 use super::outcome::{Counts, Failure, RunOutcome, StageOutcome, StepStatus};
 
 /// The version of the format of events.
@@ -100,6 +101,8 @@ pub enum EventKind {
         /// What.
         text: String,
     },
+    /// The report files of a stage were read; comes before its outcome, also where its result was reused.
+    Findings(Box<Findings>),
     /// A stage has its outcome.
     StageFinished(Box<StageFinished>),
     /// The run is over: always the last event.

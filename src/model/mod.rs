@@ -1,6 +1,7 @@
 //! The nouns: pure data, without any input or output.
 
 pub mod event;
+pub mod findings;
 pub mod graph;
 pub mod outcome;
 pub mod pipeline;

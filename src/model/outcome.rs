@@ -88,6 +88,10 @@ pub enum FailureKind {
     MissingOutput,
     /// A step could not be started.
     Spawn,
+    /// A service that the stage uses did not become ready, or ended while it was used.
+    Service,
+    /// A report file is missing or cannot be read, or what it says fails the stage.
+    Report,
 }
 
 /// Everything that is known about why a stage failed (contract, section 5, "JSON").

@@ -384,7 +384,7 @@ impl<O: Write, E: Write> Listener for TerminalReporter<O, E> {
                 }
                 self.output(stage, *stream, text);
             }
-            EventKind::Output { .. } | EventKind::StepFinished { .. } => {}
+            EventKind::Output { .. } | EventKind::StepFinished { .. } | EventKind::Findings(_) => {}
             EventKind::Notice { stage, text } => {
                 let stage = stage.as_deref().map(|stage| format!("{}: ", visible(stage))).unwrap_or_default();
                 let line = self.settings.theme.warn(&format!("! {stage}{}", visible(text)));

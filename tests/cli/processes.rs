@@ -77,6 +77,9 @@ struct Ended {
     stderr: String,
 }
 
+/// The words before a command that let it hear all signals.
+const HEARING: [&str; 4] = ["perl", "-e", "$SIG{$_} = 'DEFAULT' for qw(INT TERM HUP QUIT); exec { $ARGV[0] } @ARGV or die $!", "--"];
+
 impl Case {
     /// A project with these stages, in which `STAY`, `AWAIT` and `GONE` stand for the scripts above.
     fn new(stages: &str) -> Self {
@@ -98,8 +101,7 @@ impl Case {
 
     /// The program with these arguments, which hears all signals whatever those who run the tests ignore.
     fn command(&self, arguments: &[&str]) -> Command {
-        let plain = "$SIG{$_} = 'DEFAULT' for qw(INT TERM HUP QUIT); exec { $ARGV[0] } @ARGV or die $!";
-        self.wrapped(&["perl", "-e", plain, "--"], arguments)
+        self.wrapped(&HEARING, arguments)
     }
 
     /// The program as other words start it.
@@ -1112,8 +1114,8 @@ fn a_step_has_the_signals_and_files_of_a_plain_process() {
     let look = "sed -nE 's/^(SigIgn|SigBlk).*(.{7})$/\\1 \\2/p' /proc/self/status; ls /proc/self/fd; yes | head -n 1";
     let case = Case::new(&format!("[stages.a]\nsteps = ['''\n{look}\n''']\n"));
     let ended = case.run(&[]).exits(0);
-    // What those who run the tests leave open or ignore is passed on.
-    let plain = case.outer("sh").args(["-c", look]).output().unwrap();
+    // What those who run the tests leave open is passed on.
+    let plain = case.outer(HEARING[0]).args(&HEARING[1..]).args(["sh", "-c", look]).output().unwrap();
     assert_eq!(project::output(&ended.events, "a", "stdout"), String::from_utf8(plain.stdout).unwrap());
 }
 

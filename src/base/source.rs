@@ -67,6 +67,39 @@ impl Source {
     }
 }
 
+/// Files that were read together: one number is a place in one of them, since each begins behind the end of the one before.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    files: Vec<(usize, Source)>,
+}
+
+impl Sources {
+    /// Begins with `main`, whose places are those of its own text.
+    pub fn new(main: Source) -> Self {
+        Self { files: vec![(0, main)] }
+    }
+
+    /// Adds a file. Returns where it begins: its places are that much further than those of its own text.
+    pub fn add(&mut self, source: Source) -> usize {
+        // The end of a file is a place of its own.
+        let start = self.files.last().map_or(0, |(start, last)| start + last.text.len() + 1);
+        self.files.push((start, source));
+        start
+    }
+
+    /// Returns the first of the files.
+    pub fn main(&self) -> &Source {
+        &self.files[0].1
+    }
+
+    /// Returns the file that `span` lies in, and the range in its own text.
+    pub fn find(&self, span: &Range<usize>) -> (&Source, Range<usize>) {
+        let place = self.files.partition_point(|(start, _)| *start <= span.start).saturating_sub(1);
+        let (start, source) = &self.files[place];
+        (source, span.start - start..span.end - start)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,5 +112,17 @@ mod tests {
         assert_eq!(source.lines_around(&(0..5)), 0..6);
         assert_eq!(source.lines_around(&(11..11)), 7..11);
         assert_eq!(Source::new("x", Vec::new()).lines_around(&(0..0)), 0..0);
+    }
+
+    #[test]
+    fn a_place_leads_back_to_its_file() {
+        let mut sources = Sources::new(Source::new("a", b"ab".to_vec()));
+        assert_eq!(sources.add(Source::new("b", Vec::new())), 3);
+        assert_eq!(sources.add(Source::new("c", b"xy".to_vec())), 4);
+        for (span, name, own) in [(0..1, "a", 0..1), (2..2, "a", 2..2), (3..3, "b", 0..0), (4..6, "c", 0..2), (6..6, "c", 2..2)] {
+            let (source, found) = sources.find(&span);
+            assert_eq!((source.name.as_str(), found), (name, own));
+        }
+        assert_eq!(sources.main().name, "a");
     }
 }

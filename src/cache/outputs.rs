@@ -121,9 +121,9 @@ impl Lying {
         }
         // A pattern means what stages make: not git's folder, unless it begins there, nor ours, nor the pipeline itself.
         let is_within_git = Path::new(glob.base()).iter().any(|part| part == ".git");
-        let never = [root.join(STATE), root.join("pipeline.toml")];
-        let is_meant =
-            |entry: &walkdir::DirEntry| (is_within_git || entry.file_name() != ".git") && !never.iter().any(|path| entry.path() == path);
+        let pipeline = root.join("pipeline.toml");
+        let is_ours = |entry: &walkdir::DirEntry| entry.file_name() == STATE || entry.path() == pipeline;
+        let is_meant = |entry: &walkdir::DirEntry| (is_within_git || entry.file_name() != ".git") && !is_ours(entry);
         for entry in WalkDir::new(&base).into_iter().filter_entry(is_meant) {
             let entry = entry.map_err(|error| unwalkable(&base, error))?;
             if entry.path().strip_prefix(root).is_ok_and(|path| glob.matches(path)) {

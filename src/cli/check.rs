@@ -9,9 +9,8 @@ use super::project::Project;
 use super::screen::Screen;
 use crate::base::diagnostic::Diagnostic;
 use crate::base::text::{count, visible};
+use crate::engine::checkout::lister;
 use crate::git::repo::Repository;
-use crate::inputs::claimed::Claimed;
-use crate::inputs::lister::Lister;
 use crate::model::outcome::Exit;
 use crate::model::stage::{Selector, keep_out};
 use crate::programs::shim::Shim;
@@ -26,11 +25,11 @@ pub(super) fn run(global: &Global, screen: &mut Screen) -> Result<Exit, Failing>
     let project = Project::load(global)?;
     let warnings: Vec<Diagnostic> =
         inputs(&project).into_iter().chain(shims(&project)).chain(ignored(&project)).chain(caught(&project)).collect();
-    let text = diagnostics::render(&warnings, &project.source, screen.err_theme.coloured);
+    let text = diagnostics::render(&warnings, &project.sources, screen.err_theme.coloured);
     let _tolerant = std::io::Write::write_all(&mut screen.err, text.as_bytes());
     let pipeline = &project.loaded.pipeline;
     let warned = if warnings.is_empty() { String::new() } else { format!(", {}", count(warnings.len(), "warning")) };
-    screen.print(&format!("{} is valid: {}{warned}\n", project.source.name, count(pipeline.stages.len(), "stage")));
+    screen.print(&format!("{} is valid: {}{warned}\n", project.sources.main().name, count(pipeline.stages.len(), "stage")));
     Ok(Exit::Passed)
 }
 
@@ -72,11 +71,11 @@ fn ignored(project: &Project) -> Option<Diagnostic> {
 /// Warns of patterns that mean files which git ignores: mostly what tools write for themselves, which changes the key each time.
 fn caught(project: &Project) -> Vec<Diagnostic> {
     let pipeline = &project.loaded.pipeline;
-    let lister = || Lister::new(&project.root, &project.file, Claimed::new(pipeline.stages.iter().flat_map(|stage| &stage.outputs)));
-    let lister = lister();
+    let lister = lister(&project.root, &project.file, pipeline, None);
     // What cannot be listed a run will say.
     let Ok(known) = lister.list("", None, &[]) else { return Vec::new() };
-    let is_known = |name: &str| name == project.file || known.inputs.binary_search_by(|input| input.name.as_str().cmp(name)).is_ok();
+    let is_file = |name: &str| name == project.file || pipeline.included.iter().any(|file| file == name);
+    let is_known = |name: &str| is_file(name) || known.inputs.binary_search_by(|input| input.name.as_str().cmp(name)).is_ok();
     let mut warned = HashSet::new();
     let mut warnings = Vec::new();
     for (stage, places) in pipeline.stages.iter().zip(&project.loaded.input_places) {

@@ -1,7 +1,7 @@
 //! Why a command could not do what it should.
 
 use crate::base::diagnostic::Diagnostic;
-use crate::base::source::Source;
+use crate::base::source::Sources;
 use crate::model::select::SelectError;
 
 /// A command that did not come to a result of its own.
@@ -14,8 +14,8 @@ pub(super) enum Failing {
         /// What to do about it.
         help: Option<String>,
     },
-    /// The pipeline's file is not valid.
-    File(Box<Source>, Vec<Diagnostic>),
+    /// The pipeline's file, or one that it includes, is not valid.
+    File(Box<Sources>, Vec<Diagnostic>),
     /// Files, programs or the system did not do what they should.
     Surroundings(anyhow::Error),
 }

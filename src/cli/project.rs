@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::failing::Failing;
 use super::flags::Global;
-use crate::base::source::Source;
+use crate::base::source::{Source, Sources};
 use crate::base::text::shell_quote;
-use crate::config::load;
+use crate::config::folder::Folder;
+use crate::config::load_with;
 use crate::config::resolve::Loaded;
 
 /// The name that is looked for.
@@ -19,7 +20,8 @@ pub(super) struct Project {
     pub(super) root: PathBuf,
     /// The file's name in that folder.
     pub(super) file: String,
-    pub(super) source: Source,
+    /// The file, and those that it includes.
+    pub(super) sources: Sources,
     pub(super) loaded: Loaded,
 }
 
@@ -34,12 +36,10 @@ impl Project {
             let reason = if path.is_dir() { "it is a folder".to_owned() } else { error.to_string() };
             Failing::usage_with_help(format!("`{}` cannot be read: {reason}", shown.display()), "-f names another file")
         })?;
-        match load(&source) {
-            Ok(loaded) => {
-                let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                Ok(Self { root, file, source, loaded })
-            }
-            Err(problems) => Err(Failing::File(Box::new(source), problems)),
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match load_with(source, &file, &Folder::new(&root)) {
+            (sources, Ok(loaded)) => Ok(Self { root, file, sources, loaded }),
+            (sources, Err(problems)) => Err(Failing::File(Box::new(sources), problems)),
         }
     }
 

@@ -91,11 +91,15 @@ impl Screen {
                 self.complain(&message, help.as_deref());
                 Exit::Usage
             }
-            Err(Failing::File(source, problems)) => {
-                let text = diagnostics::render(&problems, &source, self.err_theme.coloured);
+            Err(Failing::File(sources, problems)) => {
+                let text = diagnostics::render(&problems, &sources, self.err_theme.coloured);
                 let _tolerant = self.err.write_all(text.as_bytes());
                 self.complain(
-                    &format!("{} is not valid: {}; nothing has run", source.name, crate::base::text::count(problems.len(), "error")),
+                    &format!(
+                        "{} is not valid: {}; nothing has run",
+                        sources.main().name,
+                        crate::base::text::count(problems.len(), "error")
+                    ),
                     None,
                 );
                 Exit::Usage

@@ -91,8 +91,9 @@ pub(super) fn literal_inputs(drafts: &[Draft], needs: &[Vec<StageId>], problems:
                 let owner = &drafts[owner.index()].stage.name;
                 let message = format!("`{path}` is an output of `{owner}`, which `{}` does not need", draft.stage.name);
                 let problem = Diagnostic::error(message, span.clone(), "read here").and(there.clone(), "made here");
+                let spelled = draft.home.scope.spelled(owner);
                 problems.push(problem.help(format!(
-                    "add `{owner}` to the `needs` of `{}`; then its outputs count as inputs by themselves",
+                    "add `{spelled}` to the `needs` of `{}`; then its outputs count as inputs by themselves",
                     draft.stage.name
                 )));
             }
@@ -118,4 +119,19 @@ fn reaches(from: StageId, to: StageId, needs: &[Vec<StageId>]) -> bool {
         }
     }
     false
+}
+
+/// Reports outputs that would take a file of the pipeline itself.
+pub(super) fn included(drafts: &[Draft], files: &[String], problems: &mut Vec<Diagnostic>) {
+    for draft in drafts {
+        for (glob, span) in draft.stage.outputs.iter().zip(&draft.outputs) {
+            if let Some(file) = files.iter().find(|file| glob.matches(Path::new(file))) {
+                let message = format!("the output `{}` of `{}` takes in `{file}`", glob.path(), draft.stage.name);
+                problems.push(
+                    Diagnostic::error(message, span.clone(), "a file of the pipeline itself")
+                        .help("an output is removed before its stage runs: name what the stage makes"),
+                );
+            }
+        }
+    }
 }

@@ -2,18 +2,23 @@
 //!
 //! ```text
 //! bytes --source--> text --read (guided by schema)--> fields --stages, matrix--> flat stages --resolve--> Pipeline
-//!                              \________________________ all problems, with their places ________________/
+//!   ^ included files: include \________________________ all problems, with their places ________________/
 //! ```
 //!
 //! Nothing stops at the first problem. Knows the file format; knows nothing of running.
 
+pub mod folder;
 pub mod json_schema;
 pub mod resolve;
 pub mod schema;
 
 mod check;
+mod include;
 mod matrix;
+mod place;
+mod pools;
 mod read;
+mod scope;
 mod stages;
 
-pub use resolve::load;
+pub use resolve::{load, load_with};

@@ -59,7 +59,7 @@ pub(super) enum Value {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Fields {
     pub(super) span: Range<usize>,
-    values: HashMap<&'static str, At<Value>>,
+    pub(super) values: HashMap<&'static str, At<Value>>,
 }
 
 /// Writes an accessor that returns the value of one form, and `None` where the key was left out.
@@ -138,6 +138,15 @@ fn syntax_message(message: &str) -> String {
         Some(first) => first.to_lowercase().chain(characters).collect(),
         None => "the file is not valid TOML".to_owned(),
     }
+}
+
+/// The rule of names, for people.
+pub(super) const NAME_RULE: &str =
+    "a name begins with a letter or a digit, and goes on with letters, digits, `.`, `_` and `-`, all of ASCII";
+
+/// Tells whether `text` follows the rule of names.
+pub(super) fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
 
 struct Reader<'p> {
@@ -270,14 +279,11 @@ impl Reader<'_> {
 
     /// Applies the rule of names: `[A-Za-z0-9][A-Za-z0-9._-]*`.
     fn check_name(&mut self, name: &At<String>) -> Option<()> {
-        let good = name.value.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && name.value.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
-        if good {
+        if is_name(&name.value) {
             return Some(());
         }
-        let help = "a name begins with a letter or a digit, and goes on with letters, digits, `.`, `_` and `-`, all of ASCII";
         self.problem(
-            Diagnostic::error(format!("`{}` cannot be a name", name.value.escape_debug()), name.span.clone(), "not a name").help(help),
+            Diagnostic::error(format!("`{}` cannot be a name", name.value.escape_debug()), name.span.clone(), "not a name").help(NAME_RULE),
         );
         None
     }

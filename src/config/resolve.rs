@@ -2,17 +2,21 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::check;
+use super::folder::{Files, Nothing};
+use super::include::{Gathered, gather};
 use super::matrix::combinations;
-use super::read::{At, Fields, Read, read};
-use super::schema::FILE;
-use super::stages::{Builder, Draft};
+use super::pools::Pools;
+use super::read::{At, Fields};
+use super::scope::Scope;
+use super::stages::{Builder, Draft, Home};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::nearest;
-use crate::base::source::Source;
+use crate::base::source::{Source, Sources};
 use crate::model::graph::Graph;
-use crate::model::pipeline::{CacheSettings, Pipeline, Pool};
+use crate::model::pipeline::{CacheSettings, Pipeline};
 use crate::model::stage::{PoolId, StageId};
 
 /// How many problems a file may have before the nearest names are no longer looked for.
@@ -21,76 +25,50 @@ const MOST_HELPS: usize = 100;
 /// How many circles are reported at most.
 const MOST_CIRCLES: usize = 20;
 
-/// A valid pipeline, and where in its file it says so.
+/// A valid pipeline, and where in its files it says so.
 #[derive(Debug)]
 pub struct Loaded {
     /// The pipeline.
     pub pipeline: Pipeline,
-    /// Where in the file each input of each stage stands.
+    /// Where in the files each input of each stage stands.
     pub input_places: Vec<Vec<Range<usize>>>,
-    /// Where in the file the name of each stage stands.
+    /// Where in the files the name of each stage stands.
     pub stage_places: Vec<Range<usize>>,
 }
 
-/// Returns the pipeline that `source` declares.
+/// Returns the pipeline that `source` declares, which includes no other file.
 ///
 /// # Errors
 /// Everything that is wrong with it, in the order of the file.
 pub fn load(source: &Source) -> Result<Loaded, Vec<Diagnostic>> {
-    if let Some(damage) = &source.damage {
-        return Err(vec![damage.clone()]);
-    }
-    let mut problems = Vec::new();
-    let text = source.text.strip_prefix('\u{feff}').unwrap_or(&source.text);
-    let Read { fields, broken } = read(text, &FILE, &mut problems);
-    let shift = source.text.len() - text.len();
-    let loaded = if broken { None } else { resolve(&fields, &mut problems) };
-    let moved = |span: &Range<usize>| span.start + shift..span.end + shift;
-    match loaded {
-        Some(mut loaded) if problems.is_empty() => {
-            loaded.input_places.iter_mut().flatten().chain(&mut loaded.stage_places).for_each(|place| *place = moved(place));
-            Ok(loaded)
-        }
-        _ => {
-            for label in problems.iter_mut().flat_map(|problem| &mut problem.labels) {
-                label.span = moved(&label.span);
-            }
-            problems.sort_by(|a, b| (a.labels[0].span.start, &a.message).cmp(&(b.labels[0].span.start, &b.message)));
-            problems.dedup();
-            Err(problems)
-        }
-    }
+    load_with(source.clone(), "pipeline.toml", &Nothing).1
 }
 
-fn resolve(fields: &Fields, problems: &mut Vec<Diagnostic>) -> Option<Loaded> {
-    let drafts = drafts(fields, problems);
-    let names = Names::new(&drafts, problems);
-    let pools: Vec<Pool> =
-        fields.sizes("pools").unwrap_or_default().iter().map(|(name, size)| Pool { name: name.value.clone(), size: *size }).collect();
-    let needs: Vec<Vec<StageId>> = drafts.iter().map(|draft| names.find_all(&draft.needs, problems)).collect();
-    let after: Vec<Vec<StageId>> = drafts.iter().map(|draft| names.find_all(&draft.after, problems)).collect();
-    let own_pools: Vec<Option<PoolId>> = drafts.iter().map(|draft| find_pool(draft.pool.as_ref(), &pools, problems)).collect();
+/// Returns the pipeline that `source`, called `name` in the project's folder, declares together with what it includes from `files`; or
+/// everything that is wrong with them, in the order of the files. Places are places in the sources.
+pub fn load_with(source: Source, name: &str, files: &dyn Files) -> (Sources, Result<Loaded, Vec<Diagnostic>>) {
+    let mut problems = Vec::new();
+    let gathered = gather(source, name, files, &mut problems);
+    let loaded = resolve(&gathered, &mut problems).filter(|_| problems.is_empty());
+    problems.sort_by(|a, b| (a.labels[0].span.start, &a.message).cmp(&(b.labels[0].span.start, &b.message)));
+    problems.dedup();
+    (gathered.sources, loaded.ok_or(problems))
+}
+
+fn resolve(gathered: &Gathered, problems: &mut Vec<Diagnostic>) -> Option<Loaded> {
+    let drafts = drafts(gathered, problems);
+    let names = Names::new(&drafts, gathered, problems);
+    let pools = Pools::new(gathered);
+    let needs: Vec<Vec<StageId>> = drafts.iter().map(|draft| names.find_all(&draft.needs, &draft.home.scope, problems)).collect();
+    let after: Vec<Vec<StageId>> = drafts.iter().map(|draft| names.find_all(&draft.after, &draft.home.scope, problems)).collect();
+    let own_pools: Vec<Option<PoolId>> =
+        drafts.iter().map(|draft| pools.find(draft.pool.as_ref(), draft.home.file, gathered, problems)).collect();
+    let included: Vec<String> = gathered.files.iter().skip(1).map(|file| file.path.clone()).collect();
     let graph = graph(&drafts, &needs, &after, problems);
     check::outputs(&drafts, problems);
+    check::included(&drafts, &included, problems);
     check::literal_inputs(&drafts, &needs, problems);
-    let empty = Fields::default();
-    let header = fields.table("pipeline").unwrap_or(&empty);
-    let mut default = match header.texts("default") {
-        Some(default) => names.find_all(default, problems),
-        None => names.all(),
-    };
-    default.sort_unstable();
-    default.dedup();
-    if let Some([]) = header.texts("default") {
-        problems.push(Diagnostic::error(
-            "`default` is empty, so nothing would run",
-            header.span("default"),
-            "name a stage, or leave `default` out to run all",
-        ));
-    }
-    let shell = header
-        .texts("shell")
-        .map_or_else(|| ["sh", "-eu", "-c"].map(str::to_owned).to_vec(), |words| words.iter().map(|word| word.value.clone()).collect());
+    let default = default(gathered, &names, problems);
     let input_places = drafts.iter().map(|draft| draft.inputs.clone()).collect();
     let stage_places = drafts.iter().map(|draft| draft.span.clone()).collect();
     let stages = drafts.into_iter().zip(needs).zip(after).zip(own_pools).map(|(((draft, needs), after), pool)| {
@@ -98,11 +76,38 @@ fn resolve(fields: &Fields, problems: &mut Vec<Diagnostic>) -> Option<Loaded> {
         (stage.needs, stage.after, stage.pool) = (needs, after, pool);
         stage
     });
-    let name = header.text("name")?.to_owned();
-    let pipeline = Pipeline { name, default, shell, stages: stages.collect(), pools, graph: graph?, cache: cache(fields) };
+    let main = &gathered.files[0].fields;
+    let name = main.table("pipeline")?.text("name")?.to_owned();
+    let pipeline = Pipeline { name, default, included, stages: stages.collect(), pools: pools.all, graph: graph?, cache: cache(main) };
     Some(Loaded { pipeline, input_places, stage_places })
 }
 
+/// Returns what runs when no stage is named. What an included file says of that holds where it is run alone.
+fn default(gathered: &Gathered, names: &Names<'_>, problems: &mut Vec<Diagnostic>) -> Vec<StageId> {
+    let mut of_main = None;
+    for (place, file) in gathered.files.iter().enumerate() {
+        let Some((header, named)) = file.fields.table("pipeline").and_then(|header| Some((header, header.texts("default")?))) else {
+            continue;
+        };
+        let found = names.find_all(named, &file.scope, problems);
+        if named.is_empty() {
+            problems.push(Diagnostic::error(
+                "`default` is empty, so nothing would run",
+                header.span("default"),
+                "name a stage, or leave `default` out to run all",
+            ));
+        }
+        if place == 0 {
+            of_main = Some(found);
+        }
+    }
+    let mut default = of_main.unwrap_or_else(|| names.all());
+    default.sort_unstable();
+    default.dedup();
+    default
+}
+
+/// Returns what the first file says of the store: there is one for all.
 fn cache(fields: &Fields) -> CacheSettings {
     let empty = Fields::default();
     let fields = fields.table("cache").unwrap_or(&empty);
@@ -114,13 +119,21 @@ fn cache(fields: &Fields) -> CacheSettings {
     }
 }
 
-fn drafts(fields: &Fields, problems: &mut Vec<Diagnostic>) -> Vec<Draft> {
+fn drafts(gathered: &Gathered, problems: &mut Vec<Diagnostic>) -> Vec<Draft> {
     let mut drafts = Vec::new();
-    let defaults = fields.table("defaults").cloned().unwrap_or_default();
-    for (name, stage) in fields.tables("stages").unwrap_or_default() {
-        let combinations = combinations(name, stage, problems);
-        let mut builder = Builder { defaults: defaults.clone(), problems };
-        drafts.extend(combinations.iter().map(|combination| builder.draft(name, stage, combination)));
+    for (place, file) in gathered.files.iter().enumerate().filter(|(_, file)| !file.broken) {
+        let shell = file.fields.table("pipeline").and_then(|header| header.texts("shell"));
+        let shell = shell.map_or_else(
+            || ["sh", "-eu", "-c"].map(str::to_owned).into(),
+            |words| words.iter().map(|word| word.value.clone()).collect::<Arc<[String]>>(),
+        );
+        let home = Arc::new(Home { file: place, folder: file.folder.clone(), scope: file.scope.clone(), shell });
+        let defaults = file.fields.table("defaults").cloned().unwrap_or_default();
+        for (name, stage) in file.fields.tables("stages").unwrap_or_default() {
+            let combinations = combinations(name, stage, problems);
+            let mut builder = Builder { home: home.clone(), defaults: defaults.clone(), problems };
+            drafts.extend(combinations.iter().map(|combination| builder.draft(name, stage, combination)));
+        }
     }
     drafts
 }
@@ -128,11 +141,12 @@ fn drafts(fields: &Fields, problems: &mut Vec<Diagnostic>) -> Vec<Draft> {
 /// What every name means: one stage, or all those of a matrix.
 struct Names<'d> {
     meanings: HashMap<&'d str, Vec<StageId>>,
+    gathered: &'d Gathered,
     count: u32,
 }
 
 impl<'d> Names<'d> {
-    fn new(drafts: &'d [Draft], problems: &mut Vec<Diagnostic>) -> Self {
+    fn new(drafts: &'d [Draft], gathered: &'d Gathered, problems: &mut Vec<Diagnostic>) -> Self {
         let mut meanings: HashMap<&str, Vec<StageId>> = HashMap::with_capacity(drafts.len());
         let mut count = 0;
         for draft in drafts {
@@ -148,44 +162,50 @@ impl<'d> Names<'d> {
                 ));
             }
         }
-        Self { meanings, count }
+        Self { meanings, gathered, count }
     }
 
     fn all(&self) -> Vec<StageId> {
         (0..self.count).map(StageId).collect()
     }
 
-    fn find_all(&self, names: &[At<String>], problems: &mut Vec<Diagnostic>) -> Vec<StageId> {
+    /// Returns the stages that a file of this scope means by these names.
+    fn find_all(&self, names: &[At<String>], scope: &Scope, problems: &mut Vec<Diagnostic>) -> Vec<StageId> {
         let mut found: Vec<StageId> = Vec::with_capacity(names.len());
         for name in names {
-            if let Some(ids) = self.meanings.get(name.value.as_str()) {
+            let full = scope.absolute(&name.value);
+            if let Some(ids) = self.meanings.get(full.as_str()) {
                 found.extend(ids);
-                continue;
+            } else if !self.may_be_unread(&full) {
+                problems.push(self.unknown(name, scope, problems.len()));
             }
-            let problem =
-                Diagnostic::error(format!("there is no stage `{}`", name.value.escape_debug()), name.span.clone(), "unknown stage");
-            let expands = name.value.contains("{matrix.");
-            let expands = expands.then(|| "names of stages are not expanded: the name of a matrix means all of its stages".to_owned());
-            // Where all is wrong a comparison of all with all helps nobody.
-            let known = (problems.len() < MOST_HELPS).then(|| self.meanings.keys().copied().collect::<BTreeSet<_>>());
-            problems.push(problem.maybe_help(expands.or_else(|| nearest::help("a stage", &name.value, known?))));
         }
         found
     }
-}
 
-fn find_pool(name: Option<&At<String>>, pools: &[Pool], problems: &mut Vec<Diagnostic>) -> Option<PoolId> {
-    let name = name?;
-    let place = pools.iter().position(|pool| pool.name == name.value);
-    if place.is_none() {
-        let help = nearest::help("a pool", &name.value, pools.iter().map(|pool| pool.name.as_str()).collect::<Vec<_>>());
-        let help = help.or_else(|| Some(format!("declare it: [pools] {} = 1", name.value)));
-        problems.push(
-            Diagnostic::error(format!("there is no pool `{}`", name.value.escape_debug()), name.span.clone(), "unknown pool")
-                .maybe_help(help),
-        );
+    /// Tells whether a stage of this full name could stand in a file, or in a part of one, that could not be read: one cause, one error.
+    fn may_be_unread(&self, full: &str) -> bool {
+        let Some(home) = self.gathered.home_of(full) else { return false };
+        home.broken || (self.gathered.incomplete && home.scope.spelled(full).contains('/'))
     }
-    place.and_then(|place| u32::try_from(place).ok()).map(PoolId)
+
+    fn unknown(&self, name: &At<String>, scope: &Scope, problems: usize) -> Diagnostic {
+        let problem = Diagnostic::error(format!("there is no stage `{}`", name.value.escape_debug()), name.span.clone(), "unknown stage");
+        if name.value.contains("{matrix.") {
+            return problem.help("names of stages are not expanded: the name of a matrix means all of its stages");
+        }
+        if self.meanings.contains_key(name.value.as_str()) {
+            let written = scope.spelled(&name.value);
+            return problem
+                .help(format!("a name means a stage of its own file; one that begins with `/` is counted from the root: `{written}`"));
+        }
+        if name.value.starts_with('/') && self.gathered.files.len() == 1 {
+            return problem.help("`/` means a stage of the pipeline that includes this file: run it from there");
+        }
+        // Where all is wrong a comparison of all with all helps nobody.
+        let known = (problems < MOST_HELPS).then(|| self.meanings.keys().map(|full| scope.spelled(full)).collect::<BTreeSet<_>>());
+        problem.maybe_help(known.and_then(|known| nearest::help("a stage", &name.value, known.iter().map(String::as_str))))
+    }
 }
 
 /// Returns the graph; each circle is reported, then opened to find the next.
@@ -210,7 +230,11 @@ fn describe(circle: &[StageId], drafts: &[Draft]) -> Diagnostic {
         let next = &circle[(index + 1) % circle.len()];
         let draft = &drafts[id.index()];
         let target = &drafts[next.index()].stage;
-        let named = draft.needs.iter().chain(&draft.after).find(|edge| *edge.value == *target.name || *edge.value == *target.group);
+        let is_target = |edge: &&At<String>| {
+            let full = draft.home.scope.absolute(&edge.value);
+            full == *target.name || full == *target.group
+        };
+        let named = draft.needs.iter().chain(&draft.after).find(is_target);
         (named.map_or(draft.span.clone(), |edge| edge.span.clone()), format!("`{}` waits for `{}`", name(id), name(next)))
     });
     let message = if circle.len() == 1 {

@@ -90,6 +90,11 @@ static PIPELINE: Table = Table {
     keys: &[
         required("name", Shape::Name, "the pipeline's name: [A-Za-z0-9][A-Za-z0-9._-]*"),
         key("default", Shape::Texts, "the stages that run when none is named; left out: every stage"),
+        key(
+            "include",
+            Shape::Texts,
+            "files whose stages are part of this pipeline, as `folder/name`; paths or globs relative to this file",
+        ),
         key("shell", Shape::SomeTexts, "how a step written as one string is run; default [\"sh\", \"-eu\", \"-c\"]"),
     ],
 };

@@ -4,18 +4,35 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::matrix::Combination;
 use super::read::{At, Fields};
+use super::scope::Scope;
 use crate::base::diagnostic::Diagnostic;
 use crate::base::glob::{Glob, PathError, within};
+use crate::base::state::STATE;
 use crate::model::stage::{Command, Selector, Stage, Step};
+
+/// What the stages of one file have in common.
+#[derive(Debug)]
+pub(super) struct Home {
+    /// The file, by its place among all.
+    pub(super) file: usize,
+    /// The folder of the file, relative to the project.
+    pub(super) folder: String,
+    /// What stands before their names.
+    pub(super) scope: Scope,
+    /// How their steps that are written as one string are run.
+    pub(super) shell: Arc<[String]>,
+}
 
 /// A stage whose names are not looked up yet.
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) stage: Stage,
+    pub(super) home: Arc<Home>,
     /// Where the name of the stage stands.
     pub(super) span: Range<usize>,
     pub(super) needs: Vec<At<String>>,
@@ -27,8 +44,9 @@ pub(super) struct Draft {
     pub(super) inputs: Vec<Range<usize>>,
 }
 
-/// Builds the stages of one pipeline.
+/// Builds the stages of one file.
 pub(super) struct Builder<'a> {
+    pub(super) home: Arc<Home>,
     pub(super) defaults: Fields,
     pub(super) problems: &'a mut Vec<Diagnostic>,
 }
@@ -52,12 +70,14 @@ impl Builder<'_> {
         let pool_span = if fields.text("pool").is_some() { fields.span("pool") } else { self.defaults.span("pool") };
         let pool = either!(self, fields, text, "pool").map(str::to_owned);
         let pool = pool.map(|pool| At::new(combination.fill(&pool, &pool_span, self.problems), pool_span));
+        let group = self.home.scope.absolute(&name.value);
         let stage = Stage {
-            name: combination.name(&name.value).into(),
-            group: name.value.as_str().into(),
+            name: combination.name(&group).into(),
+            group: group.into(),
             description: either!(self, fields, text, "description").map(str::to_owned),
             needs: Vec::new(),
             after: Vec::new(),
+            shell: self.home.shell.clone(),
             steps: self.steps(fields, &dir, &secrets, combination),
             inputs,
             outputs,
@@ -76,6 +96,7 @@ impl Builder<'_> {
         let names = |key| fields.texts(key).unwrap_or_default().to_vec();
         Draft {
             stage,
+            home: self.home.clone(),
             span: name.span.clone(),
             needs: names("needs"),
             after: names("after"),
@@ -88,10 +109,10 @@ impl Builder<'_> {
     fn directory(&mut self, fields: &Fields, combination: &Combination) -> String {
         let span = if fields.text("dir").is_some() { fields.span("dir") } else { self.defaults.span("dir") };
         let Some(dir) = either!(self, fields, text, "dir").map(str::to_owned) else {
-            return String::new();
+            return self.home.folder.clone();
         };
         let dir = combination.fill(&dir, &span, self.problems);
-        self.path(within("", &dir), &span).unwrap_or_default()
+        self.path(within(&self.home.folder, &dir), &span).unwrap_or_default()
     }
 
     fn environment(&mut self, fields: &Fields, combination: &Combination) -> BTreeMap<String, String> {
@@ -158,7 +179,7 @@ impl Builder<'_> {
                     Diagnostic::error(format!("`{}` cannot be an output", glob.path()), text.span.clone(), whose)
                         .help("an output is removed before its stage runs: name what the stage makes"),
                 );
-            } else if glob.path().is_empty() {
+            } else if glob.is_literal() && Path::new(&self.home.folder).starts_with(glob.path()) {
                 self.problems.push(
                     Diagnostic::error("the whole project cannot be an output", text.span.clone(), "this is the project itself")
                         .help("name the folder or the files that the stage makes"),
@@ -238,23 +259,27 @@ impl Builder<'_> {
     }
 
     fn path<T>(&mut self, path: Result<T, PathError>, span: &Range<usize>) -> Option<T> {
-        let label = match &path {
-            Ok(_) => "",
-            Err(PathError::Outside) => "above the project's folder",
-            Err(PathError::Absolute) => "an absolute path",
-            Err(PathError::Empty) => "write `.` for the folder itself",
-            Err(PathError::Nul | PathError::Syntax(_)) => "here",
-        };
-        path.map_err(|error| self.problems.push(Diagnostic::error(error.to_string(), span.clone(), label))).ok()
+        path.map_err(|error| self.problems.push(unusable(&error, span))).ok()
     }
+}
+
+/// Says that a path cannot be used.
+pub(super) fn unusable(error: &PathError, span: &Range<usize>) -> Diagnostic {
+    let label = match error {
+        PathError::Outside => "above the project's folder",
+        PathError::Absolute => "an absolute path",
+        PathError::Empty => "write `.` for the folder itself",
+        PathError::Nul | PathError::Syntax(_) => "here",
+    };
+    Diagnostic::error(error.to_string(), span.clone(), label)
 }
 
 /// Tells whose an output would be that no stage makes.
 fn not_made(glob: &Glob) -> Option<&'static str> {
-    let base = std::path::Path::new(glob.base());
+    let base = Path::new(glob.base());
     match glob.path() {
         "pipeline.toml" => Some("this is the pipeline itself"),
-        _ if base.starts_with(".shipway") => Some("this is shipway's own folder"),
+        _ if base.iter().any(|part| part == STATE) => Some("this is shipway's own folder"),
         _ if base.iter().any(|part| part == ".git") => Some("this is git's own folder"),
         _ => None,
     }

@@ -150,7 +150,7 @@ impl Attempt<'_> {
         self.outbox.tell(EventKind::StepStarted { stage: name.clone(), step: label.clone(), command: command.show() });
         let began = Instant::now();
         let ready = StepCommand {
-            words: self.plan.words(&command),
+            words: self.plan.words(id, &command),
             dir: self.plan.root().join(&step.dir),
             env: self.caller.of_step(name, &stage.pass_env, &stage.secrets, [&stage.env, &step.env]),
             stage: name.clone(),

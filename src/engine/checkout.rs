@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use crate::base::glob::{Glob, escape};
 use crate::base::program::plain;
 use crate::base::state;
 use crate::cache::files::Files;
@@ -76,13 +77,11 @@ impl Checkout {
         };
         let holds = state.as_deref().and_then(|state| Holds::open(state).ok());
         let store = Self::open_store(access, &mut notices);
-        let inside = store.as_ref().and_then(|store| store.root().strip_prefix(root).ok()).and_then(Path::to_str).map(str::to_owned);
-        let own = inside.and_then(|path| crate::base::glob::Glob::new("", &crate::base::glob::escape(&path)).ok());
-        let claimed = Claimed::new(pipeline.stages.iter().flat_map(|stage| &stage.outputs).chain(&own));
+        let lister = lister(root, file, pipeline, store.as_ref().map(Store::root));
         let checkout = Self {
             root: root.to_owned(),
             files: Files::load(root, state.as_deref(), access.paranoid),
-            lister: Lister::new(root, file, claimed),
+            lister,
             holds,
             store,
             state,
@@ -160,4 +159,14 @@ impl Checkout {
             self.files.save(state);
         }
     }
+}
+
+/// Returns what lists the inputs of the pipeline in `file` of the project at `root`; a `store` inside the project is no input.
+pub fn lister(root: &Path, file: &str, pipeline: &Pipeline, store: Option<&Path>) -> Lister {
+    let inside = store.and_then(|store| store.strip_prefix(root).ok()).and_then(Path::to_str).map(str::to_owned);
+    // An included file that was run alone has left something in its folder.
+    let states = pipeline.included.iter().filter_map(|path| Path::new(path).parent()?.join(state::STATE).to_str().map(str::to_owned));
+    let own: Vec<Glob> = inside.into_iter().chain(states).filter_map(|path| Glob::new("", &escape(&path)).ok()).collect();
+    let claimed = Claimed::new(pipeline.stages.iter().flat_map(|stage| &stage.outputs).chain(&own));
+    Lister::new(root, file, claimed).without(&pipeline.included)
 }

@@ -278,7 +278,7 @@ impl Identities {
     /// Returns the programs of the project that the stage starts, without those that a stage makes.
     fn scripts(&self, asker: Asker<'_>, id: StageId) -> Vec<Named> {
         let pipeline = asker.plan.pipeline;
-        let inside = programs(asker.stage(id), &asker.commands(id), &pipeline.shell).inside;
+        let inside = programs(asker.stage(id), &asker.commands(id), &asker.stage(id).shell).inside;
         let claimed = || Claimed::new(pipeline.stages.iter().flat_map(|stage| &stage.outputs));
         let is_made = |path: &String| self.claimed.get_or_init(claimed).holds(Path::new(path));
         let path = |path: String| asker.plan.root().join(path).to_string_lossy().into_owned();
@@ -296,7 +296,7 @@ impl Identities {
 /// Returns the names that the stage's steps start, and those that it declares without a question.
 fn named(asker: Asker<'_>, id: StageId) -> Vec<Named> {
     let stage = asker.stage(id);
-    let mut names = programs(stage, &asker.commands(id), &asker.plan.pipeline.shell).bare;
+    let mut names = programs(stage, &asker.commands(id), &stage.shell).bare;
     names.extend(declared(stage).into_iter().filter_map(|tool| match tool {
         Declared::Bare(name) => Some(Named { name: name.to_owned(), step: usize::MAX }),
         Declared::Question(_) => None,

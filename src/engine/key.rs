@@ -68,7 +68,7 @@ impl Memory<'_> {
     fn add_borrowed(&self, id: StageId, few: &mut Few) -> Result<(), Unkeyed> {
         let stage = self.plan.pipeline.stage(id);
         let root = &self.checkout.root;
-        for path in programs(stage, &self.asker().commands(id), &self.plan.pipeline.shell).inside {
+        for path in programs(stage, &self.asker().commands(id), &stage.shell).inside {
             let real = root.join(&path).canonicalize().unwrap_or_else(|_| root.join(&path));
             let lies = real.strip_prefix(root).unwrap_or(Path::new(&path));
             let is_known = |globs: &[Glob]| globs.iter().any(|glob| glob.matches(lies));
@@ -89,7 +89,7 @@ impl Memory<'_> {
         let stage = self.plan.pipeline.stage(id);
         let commands = self.asker().commands(id);
         if commands.iter().any(|command| matches!(command, Command::Shell(_))) {
-            let shell = list(self.plan.pipeline.shell.iter().map(String::as_bytes));
+            let shell = list(stage.shell.iter().map(String::as_bytes));
             few.insert((Kind::Shell, b"shell".to_vec()), shell);
         }
         for (index, (step, command)) in stage.steps.iter().zip(&commands).enumerate() {

@@ -163,7 +163,7 @@ impl<'a> Memory<'a> {
             self.checkout.lister.forget();
         }
         let stage = self.plan.pipeline.stage(id);
-        let inside = programs(stage, &self.asker().commands(id), &self.plan.pipeline.shell).inside;
+        let inside = programs(stage, &self.asker().commands(id), &stage.shell).inside;
         let listing = self.checkout.lister.list(&stage.dir, stage.inputs.as_deref(), &inside);
         let listing = listing.map_err(|error| format!("its inputs cannot be listed: {error}"))?;
         if !is_disturbed {

@@ -74,10 +74,10 @@ impl<'p> Plan<'p> {
         if is_last && self.takes_arguments(id) { step.command.with_words(&self.arguments) } else { step.command.clone() }
     }
 
-    /// Returns the words that start `command`: a shell line goes to the pipeline's shell.
-    pub fn words(&self, command: &Command) -> Vec<String> {
+    /// Returns the words that start `command` of the stage: a shell line goes to the shell.
+    pub fn words(&self, id: StageId, command: &Command) -> Vec<String> {
         match command {
-            Command::Shell(line) => self.pipeline.shell.iter().chain([line]).cloned().collect(),
+            Command::Shell(line) => self.pipeline.stage(id).shell.iter().chain([line]).cloned().collect(),
             Command::Argv(words) => words.clone(),
         }
     }

@@ -27,8 +27,8 @@ const PROJECT: &str = ".";
 pub(super) struct Links<'a> {
     ground: &'a Ground,
     found: &'a mut Found,
-    /// A file of the project that is never listed.
-    never: Option<&'a Path>,
+    /// Files of the project that are never listed.
+    never: Option<&'a HashSet<PathBuf>>,
     /// The names given to what lies outside the project, by real path. What is named stays named so: a place that lies in two of them
     /// has the name of the deeper one.
     outside: HashMap<PathBuf, String>,
@@ -39,7 +39,7 @@ pub(super) struct Links<'a> {
 
 impl<'a> Links<'a> {
     /// Begins with the links that were `found`.
-    pub(super) fn new(ground: &'a Ground, found: &'a mut Found, never: Option<&'a Path>) -> Self {
+    pub(super) fn new(ground: &'a Ground, found: &'a mut Found, never: Option<&'a HashSet<PathBuf>>) -> Self {
         Self { ground, found, never, outside: HashMap::new(), entered: HashSet::new(), done: HashMap::new() }
     }
 
@@ -147,7 +147,7 @@ impl<'a> Links<'a> {
     }
 
     fn is_never(&self, real: &Path) -> bool {
-        self.never.is_some_and(|never| real.strip_prefix(&self.ground.root).is_ok_and(|path| path == never))
+        self.never.is_some_and(|never| real.strip_prefix(&self.ground.root).is_ok_and(|path| never.contains(path)))
     }
 }
 

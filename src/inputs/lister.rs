@@ -8,7 +8,7 @@
 //! programs  --selected--+
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,7 +31,8 @@ type Slot = Arc<Mutex<Option<Arc<Listing>>>>;
 pub struct Lister {
     ground: Ground,
     unignored: Unignored,
-    pipeline_file: PathBuf,
+    /// The files of the pipeline: no default inputs.
+    pipeline_files: HashSet<PathBuf>,
     /// Default listings by folder.
     known: Mutex<HashMap<String, Slot>>,
 }
@@ -42,9 +43,16 @@ impl Lister {
         Self {
             ground: Ground { root: root.to_owned(), claimed, folders: Folders::default() },
             unignored: Unignored::new(root),
-            pipeline_file: PathBuf::from(pipeline_file),
+            pipeline_files: HashSet::from([PathBuf::from(pipeline_file)]),
             known: Mutex::default(),
         }
+    }
+
+    /// Leaves out the files that the pipeline's file includes, too.
+    #[must_use]
+    pub fn without(mut self, included: &[String]) -> Self {
+        self.pipeline_files.extend(included.iter().map(PathBuf::from));
+        self
     }
 
     /// Returns what the stage in `dir` reads: what its `selectors` mean, or without them all below `dir` that git would not ignore;
@@ -90,11 +98,11 @@ impl Lister {
 
     fn make_default(&self, dir: &str, programs: &[String]) -> io::Result<Arc<Listing>> {
         let mut found = Found::default();
-        self.unignored.list(&self.ground, dir, &self.pipeline_file, &mut found)?;
-        self.finish(found, programs, Some(&self.pipeline_file))
+        self.unignored.list(&self.ground, dir, &self.pipeline_files, &mut found)?;
+        self.finish(found, programs, Some(&self.pipeline_files))
     }
 
-    fn finish(&self, mut found: Found, programs: &[String], never: Option<&Path>) -> io::Result<Arc<Listing>> {
+    fn finish(&self, mut found: Found, programs: &[String], never: Option<&HashSet<PathBuf>>) -> io::Result<Arc<Listing>> {
         let mut selected = Selected::new(&self.ground, &mut found);
         for program in programs {
             selected.list_path(program)?;

@@ -2,6 +2,7 @@
 //!
 //! Knows ignored and tracked files; knows nothing of selectors.
 
+use std::collections::HashSet;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -36,7 +37,7 @@ struct Folder {
 /// One walk: where names begin, and what is never listed.
 struct Walk<'a> {
     ground: &'a Ground,
-    pipeline_file: &'a Path,
+    pipeline_files: &'a HashSet<PathBuf>,
     /// False where a link leads out of the project: nothing there is tracked.
     may_be_tracked: bool,
 }
@@ -53,7 +54,7 @@ impl Unignored {
     }
 
     /// Adds all below the folder `dir` of the project that git would not ignore.
-    pub(super) fn list(&self, ground: &Ground, dir: &str, pipeline_file: &Path, found: &mut Found) -> io::Result<()> {
+    pub(super) fn list(&self, ground: &Ground, dir: &str, pipeline_files: &HashSet<PathBuf>, found: &mut Found) -> io::Result<()> {
         let Some(place) = ground.follow(dir, found)?.filter(|place| place.kind == Kind::Folder) else { return Ok(()) };
         let (path, may_be_tracked) = match place.real.strip_prefix(&ground.root) {
             Ok(path) => (path.to_owned(), true),
@@ -62,7 +63,7 @@ impl Unignored {
         if ground.is_barred(&path) || path.iter().any(|name| name == ".git") {
             return Ok(());
         }
-        let walk = Walk { ground, pipeline_file, may_be_tracked };
+        let walk = Walk { ground, pipeline_files, may_be_tracked };
         let (level, is_ignored) = if may_be_tracked { self.enter(&path)? } else { (None, false) };
         self.walk(&walk, Folder { path, real: place.real, level, is_ignored }, found)
     }
@@ -119,7 +120,7 @@ impl Unignored {
     /// Adds the entry at `folder.path`, which lies in the folder at `folder.real`; returns it where it is a folder itself.
     fn meet(&self, walk: &Walk<'_>, folder: &Folder, kind: Kind, found: &mut Found) -> Option<Folder> {
         let path = &folder.path;
-        if path == Path::new(".shipway") || path == walk.pipeline_file || walk.ground.claimed.holds_itself(path) {
+        if path == Path::new(".shipway") || walk.pipeline_files.contains(path) || walk.ground.claimed.holds_itself(path) {
             return None;
         }
         let real = folder.real.join(path.file_name()?);

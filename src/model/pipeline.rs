@@ -14,8 +14,8 @@ pub struct Pipeline {
     pub name: String,
     /// What runs when no stage is named, in the order of the file.
     pub default: Vec<StageId>,
-    /// How a step written as one string is run: the program and the arguments before the string.
-    pub shell: Vec<String>,
+    /// The files that the pipeline's file includes, directly or through others, relative to the project.
+    pub included: Vec<String>,
     /// All stages in the order of the file, those of a matrix in the order of its axes.
     pub stages: Vec<Stage>,
     /// The pools, by name.

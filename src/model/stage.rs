@@ -27,9 +27,9 @@ pub struct PoolId(pub u32);
 /// One node of the pipeline.
 #[derive(Debug, Clone)]
 pub struct Stage {
-    /// The full name; of a stage from a matrix `name:axis=value,…`.
+    /// The full name; of a stage from a matrix `name:axis=value,…`, of one from an included file `folder/name`.
     pub name: Arc<str>,
-    /// The name as written in the file: all stages of one matrix share it.
+    /// The name without the values of a matrix: all stages of one matrix share it.
     pub group: Arc<str>,
     /// What it is for.
     pub description: Option<String>,
@@ -37,6 +37,8 @@ pub struct Stage {
     pub needs: Vec<StageId>,
     /// Stages whose success it waits for, but reads nothing of.
     pub after: Vec<StageId>,
+    /// How a step written as one string is run: the program and the arguments before the string.
+    pub shell: Arc<[String]>,
     /// What it does, one after the other.
     pub steps: Vec<Step>,
     /// The files it reads; `None` means the default of the contract.

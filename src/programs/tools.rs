@@ -110,7 +110,7 @@ pub fn shims(pipeline: &Pipeline, path: Option<&OsStr>, root: &Path) -> Vec<(Sta
     for id in pipeline.ids().filter(|id| pipeline.stage(*id).cache) {
         let stage = pipeline.stage(id);
         let mut seen = BTreeSet::new();
-        for (name, own_path, dir) in names(stage, &pipeline.shell) {
+        for (name, own_path, dir) in names(stage, &stage.shell) {
             let path = own_path.map(OsString::from).or_else(|| path.map(OsStr::to_owned));
             let program =
                 known.entry((name, path, dir)).or_insert_with_key(|(name, path, dir)| identify(name, path.as_deref(), &root.join(dir)));
@@ -173,6 +173,7 @@ mod tests {
             description: None,
             needs: Vec::new(),
             after: Vec::new(),
+            shell: ["sh", "-eu", "-c"].map(str::to_owned).into(),
             steps,
             inputs: None,
             outputs: Vec::new(),

@@ -102,7 +102,6 @@ fn keys_of_later_work_are_refused() {
     for table in ["hook", "release", "environments.x", "targets.x", "delivery", "remote", "services.x"] {
         assert!(refused(&format!("[pipeline]\nname = \"x\"\n[{table}]\n")).contains("the file has no key"), "{table}");
     }
-    assert!(refused("[pipeline]\nname = \"x\"\ninclude = [\"x\"]\n").contains("[pipeline] has no key `include`"));
 }
 
 #[test]

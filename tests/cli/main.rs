@@ -6,6 +6,7 @@
     reason = "a test that cannot go on fails, and it starts programs as a user does"
 )]
 
+mod affected;
 mod beside;
 mod cache;
 mod crash;
@@ -14,6 +15,7 @@ mod faults;
 mod file;
 mod green;
 mod hostile;
+mod include;
 mod inputs;
 mod outputs;
 mod processes;

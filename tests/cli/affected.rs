@@ -1,0 +1,1 @@
+//! `run --affected`: what differs from the base, and nothing else.

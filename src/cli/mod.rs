@@ -1,5 +1,6 @@
 //! What people type, and what they are told: the only place that knows every other.
 
+mod affected;
 mod app;
 mod cache;
 mod check;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use super::affected::narrow;
 use super::failing::Failing;
 use super::flags::{Format, Global, SWITCH, read_duration, read_jobs, read_switch};
 use super::project::{Project, invocation};
@@ -59,6 +60,12 @@ pub(super) struct Arguments {
     /// Do not run this stage, but what waits for it; may be given again
     #[arg(long, value_name = "STAGE")]
     skip: Vec<String>,
+    /// Of these only stages whose files or definition differ from the base, and what depends on them; what they need runs, too
+    #[arg(long)]
+    affected: bool,
+    /// The base is the merge base with this commit or branch; without it, with the remote's default branch
+    #[arg(long, value_name = "REV", requires = "affected")]
+    base: Option<String>,
     /// When the steps' output is shown
     #[arg(long, env = "SHIPWAY_OUTPUT", value_name = "HOW", default_value = "auto")]
     output: Output,
@@ -118,15 +125,19 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
     let selection = Selection::new(pipeline, &request)?;
     let plan = Plan::new(pipeline, selection, &project.root, &invocation(global), arguments.for_last_step.clone())
         .map_err(|error| Failing::usage_with_help(error.to_string(), "name one stage before `--`"))?;
+    let narrowed = arguments.affected.then(|| narrow(&project, &plan, arguments.base.as_deref(), arguments.only)).transpose()?;
+    let (plan, told) = narrowed.unwrap_or((plan, Vec::new()));
     let coloured = arguments.format == Format::Text && screen.out_theme.coloured;
     let wish = Wish { mode: arguments.cache.into(), force: arguments.force, paranoid: arguments.paranoid, only_look: arguments.dry_run };
-    let session = Session::open(&project, &plan, wish, coloured)?;
+    let mut session = Session::open(&project, &plan, wish, coloured)?;
     if arguments.dry_run {
+        told.iter().for_each(|line| screen.say(line));
         let run = Run::new().map_err(|error| anyhow::anyhow!("no pipe can be made: {error}"))?;
         let memory = run.prepare(&plan, &session.means(), jobs(arguments))?;
         predict(&plan, &memory.predict(), arguments.format, screen);
         return Ok(Exit::Passed);
     }
+    session.notices.extend(told.into_iter().take(if global.verbose { usize::MAX } else { 1 }));
     let exit = execute(global, arguments, &project, &plan, &session, screen)?;
     if let Some(trouble) = session.close() {
         screen.warn(&trouble);

@@ -14,6 +14,7 @@ use super::scope::Scope;
 use super::stages::unusable;
 use crate::base::diagnostic::Diagnostic;
 use crate::base::glob::Glob;
+use crate::base::program::plain;
 use crate::base::source::{Source, Sources};
 
 /// One file of the pipeline.
@@ -67,8 +68,8 @@ struct Order {
 }
 
 impl Order {
-    fn problem(&self, message: String, label: &str) -> Box<Diagnostic> {
-        Box::new(Diagnostic::error(message, self.place.clone(), label))
+    fn problem(&self, message: String, label: &str) -> Diagnostic {
+        Diagnostic::error(message, self.place.clone(), label)
     }
 }
 
@@ -95,20 +96,15 @@ pub(super) fn gather(main: Source, name: &str, files: &dyn Files, problems: &mut
 
 /// Reads one file that begins at `start` among all.
 fn enter(source: &Source, start: usize, problems: &mut Vec<Diagnostic>) -> (Fields, bool) {
-    let text = source.text.strip_prefix('\u{feff}').unwrap_or(&source.text);
     let mut own = Vec::new();
-    let (mut fields, broken) = match &source.damage {
-        Some(damage) => {
-            let mut damage = vec![damage.clone()];
-            move_problems(&mut damage, start);
-            problems.append(&mut damage);
-            return (Fields::default(), true);
-        }
-        None => {
-            let Read { fields, broken } = read(text, &FILE, &mut own);
-            (fields, broken)
-        }
-    };
+    if let Some(damage) = &source.damage {
+        own.push(damage.clone());
+        move_problems(&mut own, start);
+        problems.append(&mut own);
+        return (Fields::default(), true);
+    }
+    let text = source.text.strip_prefix('\u{feff}').unwrap_or(&source.text);
+    let Read { mut fields, broken } = read(text, &FILE, &mut own);
     let start = start + source.text.len() - text.len();
     move_fields(&mut fields, start);
     move_problems(&mut own, start);
@@ -171,7 +167,8 @@ impl Gathered {
         if way.iter().any(|place| path(place) == order.path) {
             let circle = way.iter().map(path).skip_while(|path| *path != order.path).chain([order.path.as_str()]);
             let circle: Vec<String> = circle.map(|path| format!("`{path}`")).collect();
-            return Err(order.problem(format!("files include each other in a circle: {}", circle.join(" -> ")), "leads back"));
+            let message = format!("files include each other in a circle: {}", circle.join(" -> "));
+            return Err(Box::new(order.problem(message, "leads back")));
         }
         match self.files.iter().find(|file| file.path == order.path) {
             Some(earlier) => {
@@ -224,14 +221,15 @@ fn found(entry: &At<String>, folder: &str, files: &dyn Files) -> Result<Vec<(Str
 
 fn unread(order: &Order, error: &io::Error) -> Diagnostic {
     let path = &order.path;
-    match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-            Diagnostic::error(format!("there is no file `{path}`"), order.place.clone(), "no such file")
-        }
-        io::ErrorKind::IsADirectory => Diagnostic::error(format!("`{path}` is a folder"), order.place.clone(), "not a file")
-            .help(format!("name the file in it: \"{}/pipeline.toml\"", path.trim_end_matches('/'))),
-        _ => Diagnostic::error(format!("`{path}` cannot be read: {error}"), order.place.clone(), "this file"),
+    let problem = |message: String, label: &str| order.problem(message, label);
+    if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
+        return problem(format!("there is no file `{path}`"), "no such file");
     }
+    if error.kind() == io::ErrorKind::IsADirectory {
+        let help = format!("name the file in it: \"{}/pipeline.toml\"", path.trim_end_matches('/'));
+        return problem(format!("`{path}` is a folder"), "not a file").help(help);
+    }
+    problem(format!("`{path}` cannot be read: {}", plain(error)), "this file")
 }
 
 fn folder_of(path: &str) -> &str {

@@ -1,7 +1,7 @@
 //! Running a plan: what may start, what one stage does, and what it all comes to.
 //!
 //! ```text
-//! Pipeline + Selection --plan--> Plan
+//! Pipeline + Selection --plan--> Plan                   | with --affected: less what does not differ from a commit
 //! Plan + checkout --memory--> what is known: key (of inputs, programs, results), stored result, what lies in the outputs
 //! coordinator (run): schedule --StageId--> worker: turn --known--> restore
 //!                       ^                     |      `--else--> attempt --StepCommand--> Executor, then store
@@ -10,9 +10,11 @@
 //!
 //! One coordinator owns the schedule and the listeners; workers own nothing. The engine prints nothing.
 
+pub mod affected;
 mod attempt;
 mod behind;
 pub mod checkout;
+mod commit;
 pub mod elsewhere;
 pub mod identities;
 pub mod memory;

@@ -55,6 +55,25 @@ impl<'p> Plan<'p> {
         Ok(plan)
     }
 
+    /// Returns the plan with only those of its stages that `is_affected` names, and what they need; with `only` not even that. The
+    /// arguments stay with the target.
+    #[must_use]
+    pub fn narrowed(&self, is_affected: &[bool], only: bool) -> Self {
+        let mut is_left = vec![false; self.pipeline.stages.len()];
+        let mut is_planned = is_left.clone();
+        self.stages.iter().for_each(|id| is_planned[id.index()] = true);
+        let mut open: Vec<StageId> = self.stages.iter().copied().filter(|id| is_affected[id.index()]).collect();
+        while let Some(id) = open.pop() {
+            let is_first = is_planned[id.index()] && !std::mem::replace(&mut is_left[id.index()], true);
+            if is_first && !only {
+                open.extend_from_slice(&self.pipeline.stage(id).needs);
+            }
+        }
+        // What waits for the target of the arguments is not planned: if anything is left that the target waits for, so is the target.
+        let stages = self.stages.iter().copied().filter(|id| is_left[id.index()]).collect();
+        Self { stages, ..self.elsewhere(&self.root) }
+    }
+
     /// Returns the same plan for a copy of the project in the folder `root`.
     #[must_use]
     pub fn elsewhere(&self, root: &Path) -> Self {

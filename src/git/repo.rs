@@ -75,7 +75,12 @@ impl Repository {
     }
 
     /// Returns what `git` with these words writes, run in `folder`.
-    fn ask(&self, folder: &Path, words: &[&str]) -> Result<Vec<u8>, GitError> {
+    pub(super) fn ask(&self, folder: &Path, words: &[&str]) -> Result<Vec<u8>, GitError> {
+        self.ask_with(folder, words, Vec::new())
+    }
+
+    /// The same, `given` being what it reads.
+    pub(super) fn ask_with(&self, folder: &Path, words: &[&str], given: Vec<u8>) -> Result<Vec<u8>, GitError> {
         let environment = environment(std::env::vars_os());
         let path = environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
         let git = program::find("git", path, folder).map_err(GitError::Missing)?;
@@ -84,7 +89,7 @@ impl Repository {
         let output = duct::cmd(git, settings.iter().chain(words))
             .dir(folder)
             .full_env(environment)
-            .stdin_null()
+            .stdin_bytes(given)
             .stdout_capture()
             .stderr_capture()
             .unchecked()
@@ -108,9 +113,13 @@ impl Repository {
 }
 
 /// Returns the paths of a list that ends each with a NUL.
-fn paths(bytes: &[u8]) -> Vec<PathBuf> {
-    let names = bytes.split(|byte| *byte == 0).filter(|name| !name.is_empty());
-    names.map(|name| PathBuf::from(OsString::from_vec(name.to_vec()))).collect()
+pub(super) fn paths(bytes: &[u8]) -> Vec<PathBuf> {
+    bytes.split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(path_of).collect()
+}
+
+/// Returns these bytes as a path.
+pub(super) fn path_of(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(OsString::from_vec(bytes.to_vec()))
 }
 
 /// Tells whether `path`, named `.git`, makes its folder a repository: git passes by an empty folder of that name.

@@ -72,6 +72,11 @@ impl Lister {
         self.ground.claimed.holds(path)
     }
 
+    /// Tells whether a path, relative to the project, is no input whatever its name; of a stage that declares no inputs with `is_default`.
+    pub(super) fn is_never(&self, path: &Path, is_default: bool) -> bool {
+        self.ground.is_barred(path) || (is_default && path.ancestors().any(|part| self.pipeline_files.contains(part)))
+    }
+
     /// Forgets what lies where, because a step has run. What git tracks is not asked for again.
     pub fn forget(&self) {
         self.ground.folders.forget();

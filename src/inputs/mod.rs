@@ -9,5 +9,7 @@ mod ignored;
 mod links;
 pub mod lister;
 pub mod listing;
+pub mod naming;
 mod selected;
+pub mod trail;
 mod unignored;

@@ -1,5 +1,6 @@
 //! The nouns: pure data, without any input or output.
 
+pub mod definition;
 pub mod event;
 pub mod findings;
 pub mod graph;

@@ -194,7 +194,9 @@ fn folders_that_cannot_stand_before_names_are_errors() {
     let root = |include: &str| format!("[pipeline]\nname = \"x\"\ninclude = [{include}]\n[stages.a]\nsteps = [\"true\"]\n");
     let refused = |include: &str, files: &[&str]| {
         let project = Project::empty();
-        files.iter().for_each(|path| drop(project.write(path, file)));
+        for path in files {
+            project.write(path, file);
+        }
         project.write("pipeline.toml", root(include)).shipway(["check"]).exits(2).stderr
     };
     let said = refused("\"*/api/pipeline.toml\"", &["a/api/pipeline.toml", "b/api/pipeline.toml"]);

@@ -189,3 +189,41 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn a_name_alone_tells_the_same_as_a_file_that_is_there(
+        files in files(&["a", "b", "ab.c", ".git", ".shipway", ".x", "pipeline.toml"]),
+        lines in proptest::option::of(proptest::collection::vec(
+            (any::<bool>(), names(&["a", "b", "*", "**", "a*", "*.c", "{a,b}", "[ab]", "?", ".git", ".x", ".", "{a/b,b}", ".shipway"], 4)),
+            0..5,
+        )),
+        dir in proptest::sample::select(vec!["", "a", "a/b"]),
+        claimed in proptest::collection::vec(names(&["a", "b", "*.c", "**"], 2), 0..2),
+        included in proptest::sample::subsequence(vec!["a/pipeline.toml".to_owned(), "a/b/pipeline.toml".to_owned()], 0..=2),
+    ) {
+        let tree = Tree::new(&files.iter().map(String::as_str).collect::<Vec<_>>());
+        let line = |(exclude, glob): (bool, String)| {
+            let glob = Glob::new(dir, &glob).unwrap();
+            Selector { glob, exclude }
+        };
+        let selectors: Option<Vec<Selector>> = lines.map(|lines| lines.into_iter().map(line).collect());
+        let globs: Vec<Glob> = claimed.iter().map(|text| Glob::new("", text).unwrap()).collect();
+        let lister = Lister::new(&tree.root, "pipeline.toml", Claimed::new(&globs)).without(&included);
+        let listing = lister.list(dir, selectors.as_deref(), &[]).unwrap();
+        let listed: BTreeSet<&str> =
+            listing.inputs.iter().filter(|input| input.kind != InputKind::Absent).map(|input| input.name.as_str()).collect();
+        let mut all_files = Vec::new();
+        all(&tree.root, Path::new(""), &mut all_files);
+        for path in &all_files {
+            let is_read = lister.would_read(dir, selectors.as_deref(), path);
+            prop_assert_eq!(is_read, listed.contains(path.to_str().unwrap()), "{} of {:?}", path.display(), selectors);
+            // What may lie below a folder is never denied.
+            for folder in path.ancestors().skip(1).filter(|folder| is_read && !folder.as_os_str().is_empty()) {
+                prop_assert!(lister.may_read_below(dir, selectors.as_deref(), folder), "{} in {}", path.display(), folder.display());
+            }
+        }
+    }
+}

@@ -351,7 +351,8 @@ fn summary(outcome: RunOutcome, duration_ms: u64, counts: Counts, flaky: usize, 
         RunOutcome::Failed => theme.bad("failed"),
         RunOutcome::Cancelled => theme.warn("interrupted"),
     };
-    format!("{word}: {} in {}", parts.join(", "), show(Duration::from_millis(duration_ms)))
+    let parts = if parts.is_empty() { "nothing to run".to_owned() } else { parts.join(", ") };
+    format!("{word}: {parts} in {}", show(Duration::from_millis(duration_ms)))
 }
 
 impl<O: Write, E: Write> Listener for TerminalReporter<O, E> {

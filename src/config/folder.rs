@@ -40,7 +40,10 @@ impl Folder {
 
 impl Files for Folder {
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        std::fs::read(self.root.join(path))
+        let path = self.root.join(path);
+        let metadata = path.metadata()?;
+        // A pipe would be waited for.
+        if metadata.is_file() || metadata.is_dir() { std::fs::read(path) } else { Err(io::Error::other("it is not a regular file")) }
     }
 
     /// Folders behind links are not entered: a tree of packages that link to each other would be found again and again.

@@ -243,3 +243,6 @@ fn moved(now: &Pipeline, then: &Pipeline) -> Vec<Glob> {
     moved.dedup_by(|a, b| is_same_glob(a, b));
     moved
 }
+
+#[cfg(test)]
+mod tests;

@@ -175,8 +175,11 @@ impl Repository {
         Ok(contents)
     }
 
-    /// Returns the full name of the commit that `rev` means.
-    fn commit(&self, rev: &str) -> Result<Option<String>, GitError> {
+    /// Returns the full name of the commit that `rev` means; `None` where git knows none here.
+    ///
+    /// # Errors
+    /// Where git is missing or unwilling.
+    pub fn commit(&self, rev: &str) -> Result<Option<String>, GitError> {
         // What begins with a dash would be taken for a flag.
         if rev.is_empty() || rev.starts_with('-') || rev.contains('\0') {
             return Ok(None);

@@ -6,6 +6,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use super::outbox::Outbox;
 use super::plan::Plan;
 use super::tail::Tail;
@@ -15,7 +17,7 @@ use crate::cache::log::LogWriter;
 use crate::cache::outputs::Lying;
 use crate::exec::cancel::Cancel;
 use crate::exec::environment::Caller;
-use crate::exec::executor::{Ending, Executor, StepCommand};
+use crate::exec::executor::{Ending, Executor, Owner, StepCommand};
 use crate::model::event::EventKind;
 use crate::model::outcome::{Failure, FailureKind, StepStatus};
 use crate::model::stage::{Stage, StageId, Step};
@@ -153,7 +155,8 @@ impl Attempt<'_> {
             words: self.plan.words(id, &command),
             dir: self.plan.root().join(&step.dir),
             env: self.caller.of_step(name, &stage.pass_env, &stage.secrets, [&stage.env, &step.env]),
-            stage: name.clone(),
+            owner: Owner::Stage(name.clone()),
+            stop: Signal::TERM,
             deadline: limit.as_ref().map(|(deadline, _)| *deadline),
         };
         let ending = if let Err(error) = self.make_folders(stage) {

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use super::plan::Plan;
 use crate::base::digest::Hash;
 use crate::base::program::find;
@@ -19,7 +21,7 @@ use crate::cache::files::Files;
 use crate::cache::fingerprint;
 use crate::exec::cancel::Cancel;
 use crate::exec::environment::Caller;
-use crate::exec::executor::{Ending, Executor, StepCommand};
+use crate::exec::executor::{Ending, Executor, Owner, StepCommand};
 use crate::inputs::claimed::Claimed;
 use crate::model::event::Stream;
 use crate::model::stage::{Command, Stage, StageId};
@@ -350,7 +352,8 @@ fn put(question: &Question, stage: &Stage, executor: &dyn Executor, cancel: &Can
         words: question.words.clone(),
         dir: question.dir.clone(),
         env: question.env.iter().cloned().collect(),
-        stage: stage.name.clone(),
+        owner: Owner::Stage(stage.name.clone()),
+        stop: Signal::TERM,
         deadline: Some(Instant::now() + LONGEST),
     };
     let mut printed = [Vec::new(), Vec::new()];

@@ -5,8 +5,8 @@
 
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Shared by all that run and all that may stop them.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub struct Cancel {
     stop: Level,
     kill: Level,
     signal: AtomicI32,
+    /// Those that hear all that this one hears.
+    children: Mutex<Vec<Weak<Cancel>>>,
 }
 
 /// How often the user has asked.
@@ -42,7 +44,7 @@ impl Level {
 
     fn raise(&self) {
         self.raised.store(true, Ordering::SeqCst);
-        let writer = self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(writer);
     }
 }
@@ -53,7 +55,7 @@ impl Cancel {
     /// # Errors
     /// Where the system has no file descriptors left.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { stop: Level::new()?, kill: Level::new()?, signal: AtomicI32::new(0) })
+        Ok(Self { stop: Level::new()?, kill: Level::new()?, signal: AtomicI32::new(0), children: Mutex::default() })
     }
 
     /// Asks all to end because this signal came; the second time ends them now. Returns which time it was.
@@ -74,15 +76,44 @@ impl Cancel {
         Some(self.signal.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
     }
 
-    /// Asks all to end: TERM, the grace, KILL.
+    /// Returns a token for some of all: raised with this one, and by itself.
+    ///
+    /// # Errors
+    /// Where the system has no file descriptors left.
+    pub fn child(&self) -> io::Result<Arc<Self>> {
+        let child = Arc::new(Self::new()?);
+        let mut children = self.children();
+        children.retain(|child| child.strong_count() > 0);
+        children.push(Arc::downgrade(&child));
+        drop(children);
+        // Raised before it was entered: nobody else tells it.
+        if self.is_killed() {
+            child.kill();
+        } else if self.is_stopped() {
+            child.stop();
+        }
+        Ok(child)
+    }
+
+    /// Asks all to end: the signal to do so, the grace, KILL.
     pub fn stop(&self) {
         self.stop.raise();
+        self.living_children().for_each(|child| child.stop());
     }
 
     /// Ends all now: KILL.
     pub fn kill(&self) {
         self.stop.raise();
         self.kill.raise();
+        self.living_children().for_each(|child| child.kill());
+    }
+
+    fn children(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Self>>> {
+        self.children.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn living_children(&self) -> impl Iterator<Item = Arc<Self>> {
+        self.children().iter().filter_map(Weak::upgrade).collect::<Vec<_>>().into_iter()
     }
 
     /// Tells whether all are to end.

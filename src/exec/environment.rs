@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
+use super::executor::{SERVICE, STAGE};
+
 /// Passed on from the caller to every step, and no part of any key: what programs need to find themselves and their data.
 /// A name that ends in `*` stands for all that begin so.
 pub const FORWARDED: &[&str] = &[
@@ -98,6 +100,20 @@ impl Caller {
         self.variables.iter().filter(move |(name, _)| is_meant(name)).map(|(name, value)| (name.as_os_str(), value.as_os_str()))
     }
 
+    /// Returns the environment of a service: as [`Caller::of_step`], but it is of no stage.
+    pub fn of_service(
+        &self,
+        service: &str,
+        pass: &[String],
+        secrets: &[String],
+        env: &BTreeMap<String, String>,
+    ) -> BTreeMap<OsString, OsString> {
+        let mut own = self.of_step("", pass, secrets, [env, &BTreeMap::new()]);
+        own.remove(OsStr::new(STAGE));
+        own.insert(SERVICE.into(), service.into());
+        own
+    }
+
     /// Returns the environment of a step of `stage`: the later wins of what is passed on, the stage's `env` and the step's.
     pub fn of_step(
         &self,
@@ -115,7 +131,7 @@ impl Caller {
         }
         step.extend(env.into_iter().flatten().map(|(name, value)| (name.into(), value.into())));
         step.insert("SHIPWAY".into(), "1".into());
-        step.insert("SHIPWAY_STAGE".into(), stage.into());
+        step.insert(STAGE.into(), stage.into());
         step
     }
 }

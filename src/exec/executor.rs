@@ -6,8 +6,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use rustix::process::Signal;
+
 use super::cancel::Cancel;
 use crate::model::event::Stream;
+
+/// The variable that names the stage to its steps (contract, section 3).
+pub const STAGE: &str = "SHIPWAY_STAGE";
+
+/// The variable that names a service to itself.
+pub const SERVICE: &str = "SHIPWAY_SERVICE";
 
 /// A step, ready to run.
 #[derive(Debug, Clone)]
@@ -18,10 +26,31 @@ pub struct StepCommand {
     pub dir: PathBuf,
     /// The whole environment.
     pub env: BTreeMap<OsString, OsString>,
-    /// The stage it belongs to.
-    pub stage: Arc<str>,
+    /// Whose it is.
+    pub owner: Owner,
     /// When it is ended.
     pub deadline: Option<Instant>,
+    /// What asks it to end.
+    pub stop: Signal,
+}
+
+/// Whose a process is. Its environment says so, and so does that of all it starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// A step of this stage.
+    Stage(Arc<str>),
+    /// This service.
+    Service(Arc<str>),
+}
+
+impl Owner {
+    /// Returns the variable that names the owner, and the name.
+    pub fn mark(&self) -> (&'static str, &Arc<str>) {
+        match self {
+            Self::Stage(name) => (STAGE, name),
+            Self::Service(name) => (SERVICE, name),
+        }
+    }
 }
 
 /// How a step ended.

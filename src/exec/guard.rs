@@ -14,7 +14,7 @@ use std::os::unix::process::CommandExt;
 use rustix::event::Timespec;
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::processes::Process;
+use super::processes::{Process, descendants};
 use crate::base::state::LAST_WORD;
 
 /// The hidden command that is the guard.
@@ -89,6 +89,10 @@ pub fn stand() {
     let mut nothing = [0; 8];
     while matches!(input.read(&mut nothing), Ok(1..)) {}
     let groups = groups();
+    // What has a group of its own, as the workers of many servers have, is known by its parents while these live.
+    let all = Process::all();
+    let members: Vec<i32> = all.iter().filter(|process| groups.contains(&process.group)).map(|process| process.pid).collect();
+    let family = descendants(&all, &members);
     let mut quiet = 0;
     for _ in 0..ROUNDS {
         for group in &groups {
@@ -97,6 +101,7 @@ pub fn stand() {
                 let _gone = kill_process_group(group, Signal::KILL);
             }
         }
+        family.iter().for_each(Process::kill);
         let fled = fled(&guard);
         let is_alone = Process::look(own).is_some_and(|now| now.parent != guard.parent);
         quiet = if fled.is_empty() && is_alone { quiet + 1 } else { 0 };
@@ -137,8 +142,7 @@ fn fled(guard: &Process) -> Vec<Process> {
     if program(&heir.to_string()).is_some_and(|heir| Some(heir) == program("self")) {
         return Vec::new();
     }
-    let is_candidate =
-        |process: &Process| process.pid != guard.pid && process.began >= guard.began && process.variable("SHIPWAY_STAGE").is_some();
+    let is_candidate = |process: &Process| process.pid != guard.pid && process.began >= guard.began && process.owner().is_some();
     let descends = |process: &Process| {
         let mut above = process;
         while above.parent != heir {

@@ -1,6 +1,9 @@
 //! Steps as processes of this machine.
 
 use std::fs::File;
+use std::sync::Arc;
+
+use rustix::process::Pid;
 
 use super::cancel::Cancel;
 use super::executor::{Executor, OutputSink, StepCommand, StepEnd};
@@ -13,8 +16,14 @@ use crate::base::secret::Masker;
 const LONGEST: usize = 120;
 
 /// Runs steps here, in place.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct LocalExecutor {
+    ground: Arc<Ground>,
+}
+
+/// What all processes share.
+#[derive(Debug)]
+struct Ground {
     sweep: Sweep,
     masker: Masker,
     has_terminal: bool,
@@ -37,14 +46,22 @@ impl LocalExecutor {
             ),
         };
         let has_terminal = File::open("/dev/tty").is_ok();
-        (Self { sweep: Sweep::new(guard), masker, has_terminal }, warning)
+        (Self { ground: Arc::new(Ground { sweep: Sweep::new(guard), masker, has_terminal }) }, warning)
     }
 }
 
 impl LocalExecutor {
+    /// Runs `command` to its end; `begun` is told the number of its process.
+    pub(super) fn run(&self, command: &StepCommand, cancel: &Cancel, begun: &dyn Fn(Pid), output: &mut OutputSink<'_>) -> StepEnd {
+        let Ground { sweep, masker, has_terminal } = &*self.ground;
+        let around = process::Surroundings { sweep, masker, has_terminal: *has_terminal, cancel };
+        let end = process::run(&around, command, begun, output);
+        StepEnd { left_behind: end.left_behind.iter().map(|process| self.show(process)).collect(), ..end }
+    }
+
     /// Returns what may be said of a process: masked first, then shortened, since half a secret is not recognised.
     fn show(&self, process: &str) -> String {
-        let text = self.masker.hide(process);
+        let text = self.ground.masker.hide(process);
         let length = text.chars().count();
         if length <= LONGEST {
             text.into_owned()
@@ -56,12 +73,10 @@ impl LocalExecutor {
 
 impl Executor for LocalExecutor {
     fn execute(&self, command: &StepCommand, cancel: &Cancel, output: &mut OutputSink<'_>) -> StepEnd {
-        let around = process::Surroundings { sweep: &self.sweep, masker: &self.masker, has_terminal: self.has_terminal, cancel };
-        let end = process::run(&around, command, output);
-        StepEnd { left_behind: end.left_behind.iter().map(|process| self.show(process)).collect(), ..end }
+        self.run(command, cancel, &|_| (), output)
     }
 
     fn finish(&self) -> Vec<String> {
-        self.sweep.finish().iter().map(|process| self.show(process)).collect()
+        self.ground.sweep.finish().iter().map(|process| self.show(process)).collect()
     }
 }

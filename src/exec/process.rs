@@ -22,7 +22,7 @@ use super::watch::Watch;
 use crate::base::program;
 use crate::base::secret::Masker;
 
-/// Between TERM and KILL (contract, section 5).
+/// Between the signal that asks for the end and KILL (contract, section 5).
 const GRACE: Duration = Duration::from_secs(5);
 
 /// How long the streams of a step that has ended may stay open: what a shell's `>(tee log)` still has to write.
@@ -43,11 +43,15 @@ pub(super) struct Surroundings<'a> {
     pub(super) cancel: &'a Cancel,
 }
 
-/// Runs `command` to its end.
-pub(super) fn run(around: &Surroundings<'_>, command: &StepCommand, output: &mut OutputSink<'_>) -> StepEnd {
-    let token = around.sweep.begin(&command.stage);
+/// Runs `command` to its end, which is told the number of the process as soon as there is one.
+pub(super) fn run(around: &Surroundings<'_>, command: &StepCommand, begun: &dyn Fn(Pid), output: &mut OutputSink<'_>) -> StepEnd {
+    let token = around.sweep.begin(&command.owner);
     match Running::start(around, command) {
-        Ok(mut running) => running.supervise(token, command.deadline, output),
+        Ok(mut running) => {
+            around.sweep.runs_as(token, running.pid.as_raw_nonzero().get());
+            begun(running.pid);
+            running.supervise(token, command.deadline, output)
+        }
         Err(reason) => StepEnd { ending: Ending::NotStarted(reason), left_behind: around.sweep.ended(token) },
     }
 }
@@ -67,6 +71,8 @@ struct Running<'a> {
     pid: Pid,
     watch: Watch,
     streams: Streams,
+    /// What asks it to end.
+    signal: Signal,
     stop: Option<Stop>,
 }
 
@@ -115,11 +121,10 @@ impl<'a> Running<'a> {
             let _status = handle.wait();
             failed(error)
         })?;
-        Ok(Self { around, handle, pid, watch, streams: Streams::new(stdout, stderr), stop: None })
+        Ok(Self { around, handle, pid, watch, streams: Streams::new(stdout, stderr), signal: command.stop, stop: None })
     }
 
     fn supervise(&mut self, token: Token, deadline: Option<Instant>, output: &mut OutputSink<'_>) -> StepEnd {
-        self.around.sweep.runs_as(token, self.pid.as_raw_nonzero().get());
         loop {
             let ready = self.wait(self.next_wake(deadline));
             self.streams.read(ready.pipes, self.around.masker);
@@ -191,7 +196,7 @@ impl<'a> Running<'a> {
                 None
             };
             if let Some(why) = why {
-                self.signal(Signal::TERM);
+                self.signal(self.signal);
                 // A stopped process hears nothing but this.
                 self.signal(Signal::CONT);
                 self.stop = Some(Stop { why, kill_at: now + GRACE, killed: false });

@@ -7,6 +7,8 @@ use std::fs;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::executor::{SERVICE, STAGE};
+
 /// A process at the time it was looked at.
 #[derive(Debug, Clone)]
 pub(super) struct Process {
@@ -59,6 +61,17 @@ impl Process {
         environment.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec))
     }
 
+    /// Returns whose its environment says that it is: the variable that says so, and the name.
+    pub(super) fn owner(&self) -> Option<(&'static str, Vec<u8>)> {
+        let environment = fs::read(format!("/proc/{}/environ", self.pid)).ok()?;
+        let named = |variable: &'static str| {
+            let mut entries = environment.split(|byte| *byte == 0);
+            let name = entries.find_map(|entry| entry.strip_prefix(variable.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec));
+            name.map(|name| (variable, name))
+        };
+        named(STAGE).or_else(|| named(SERVICE))
+    }
+
     /// Returns its command line for people; it may hold anything, secrets too.
     pub(super) fn describe(&self) -> String {
         let line = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
@@ -87,7 +100,7 @@ pub fn runs_in_step_of(shipway: i32, stage: &str) -> bool {
     let mut look = i32::try_from(std::process::id()).ok().and_then(Process::look);
     while let Some(process) = look {
         if process.parent == shipway {
-            return process.variable("SHIPWAY_STAGE").is_some_and(|of| of == stage.as_bytes());
+            return process.variable(STAGE).is_some_and(|of| of == stage.as_bytes());
         }
         look = Process::look(process.parent);
     }

@@ -1,16 +1,18 @@
 //! What steps leave behind: which process belongs to which step, and its end.
 //!
 //! shipway is a child subreaper (`PR_SET_CHILD_SUBREAPER(2const)`): a process whose parent ends becomes ours, whatever session or group
-//! it fled to. It belongs to the step whose process group it is in, else to the stage that its environment names. One that shows
+//! it fled to. It belongs to the step whose process group it is in, else to the stage or service that its environment names. A service is
+//! to this module a step that takes long. One that shows
 //! neither could be any step's that ran beside it, so it is ended with the last of these.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
+use super::executor::Owner;
 use super::guard::Guard;
 use super::processes::{Process, descendants};
 #[cfg(target_os = "linux")]
@@ -43,7 +45,7 @@ struct State {
 struct Running {
     /// Its process group; 0 before its process has begun.
     group: i32,
-    stage: Arc<str>,
+    owner: Owner,
     slot: usize,
 }
 
@@ -62,14 +64,14 @@ impl Sweep {
         Self { guard, state: Mutex::default() }
     }
 
-    /// Notes that a step of `stage` is about to begin: from here on what names the stage is the step's.
-    pub(super) fn begin(&self, stage: &Arc<str>) -> Token {
+    /// Notes that a step of `owner` is about to begin: from here on what names the owner is the step's.
+    pub(super) fn begin(&self, owner: &Owner) -> Token {
         let mut state = self.lock();
         let taken: BTreeSet<usize> = state.running.values().map(|running| running.slot).collect();
         let slot = (0..=taken.len()).find(|slot| !taken.contains(slot)).unwrap_or_default();
         let token = Token(state.next);
         state.next += 1;
-        state.running.insert(token, Running { group: 0, stage: stage.clone(), slot });
+        state.running.insert(token, Running { group: 0, owner: owner.clone(), slot });
         token
     }
 
@@ -184,8 +186,9 @@ impl State {
         if self.running.values().any(|running| running.group == orphan.group) {
             return false;
         }
-        if let Some(stage) = orphan.variable("SHIPWAY_STAGE") {
-            return !self.running.values().any(|running| running.stage.as_bytes() == stage);
+        if let Some((variable, name)) = orphan.owner() {
+            let is_its = |running: &Running| (running.owner.mark().0, running.owner.mark().1.as_bytes()) == (variable, name.as_slice());
+            return !self.running.values().any(is_its);
         }
         let running: BTreeSet<Token> = self.running.keys().copied().collect();
         let beside = self.strays.entry((orphan.pid, orphan.began)).or_insert_with(|| running.clone());

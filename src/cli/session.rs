@@ -9,6 +9,7 @@ use crate::base::secret::{Masker, SHORTEST};
 use crate::engine::checkout::{Access, CacheMode, Checkout};
 use crate::engine::plan::Plan;
 use crate::engine::run::{Means, PrepareError};
+use crate::engine::services::Services;
 use crate::exec::environment::Caller;
 use crate::exec::local::LocalExecutor;
 use crate::model::pipeline::CacheSettings;
@@ -30,6 +31,8 @@ pub(super) struct Session {
     pub(super) caller: Caller,
     pub(super) masker: Masker,
     pub(super) checkout: Checkout,
+    /// Before the executor: what runs is ended first.
+    pub(super) services: Services,
     pub(super) executor: LocalExecutor,
     /// What a person should know before anything runs.
     pub(super) notices: Vec<String>,
@@ -51,11 +54,12 @@ impl Session {
         let (executor, warning) = LocalExecutor::new(masker.clone(), checkout.run_file());
         notices.extend(warning);
         let live = checkout.store.as_ref().filter(|store| store.is_writable()).and_then(|store| store.live().ok());
-        Ok(Self { caller, masker, checkout, executor, notices, live, limits: limits(&pipeline.cache) })
+        let services = Services::new(executor.clone());
+        Ok(Self { caller, masker, checkout, services, executor, notices, live, limits: limits(&pipeline.cache) })
     }
 
     pub(super) fn means(&self) -> Means<'_> {
-        Means { executor: &self.executor, caller: &self.caller, masker: &self.masker, checkout: &self.checkout }
+        Means { executor: &self.executor, caller: &self.caller, masker: &self.masker, checkout: &self.checkout, services: &self.services }
     }
 
     /// Keeps what was learnt, and keeps the store within its bounds. Returns what a person should know of it.
@@ -85,8 +89,17 @@ pub(super) fn limits(settings: &CacheSettings) -> Limits {
 fn secrets(plan: &Plan<'_>, caller: &Caller) -> Result<Vec<String>, Failing> {
     let mut values = Vec::new();
     let mut problems = Vec::new();
-    let stages = plan.stages.iter().map(|id| plan.pipeline.stage(*id));
-    for (stage, name) in stages.flat_map(|stage| stage.secrets.iter().map(move |name| (&stage.name, name))) {
+    let mut services = Vec::new();
+    let mut wanted = Vec::new();
+    for stage in plan.stages.iter().map(|id| plan.pipeline.stage(*id)) {
+        wanted.extend(stage.secrets.iter().map(|name| (&stage.name, name)));
+        for service in stage.services.iter().filter(|id| !services.contains(id)).collect::<Vec<_>>() {
+            services.push(service);
+            let service = plan.pipeline.service(*service);
+            wanted.extend(service.secrets.iter().map(|name| (&service.name, name)));
+        }
+    }
+    for (stage, name) in wanted {
         match caller.get(name).map(std::ffi::OsStr::to_str) {
             None => problems.push(format!("secret `{name}` of `{stage}` is not set")),
             Some(None) => problems.push(format!("secret `{name}` of `{stage}` is not text in UTF-8, so it could not be masked")),

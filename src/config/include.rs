@@ -5,13 +5,14 @@
 use std::io;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::folder::Files;
 use super::place::{move_fields, move_problems};
 use super::read::{At, Fields, NAME_RULE, Read, is_name, read};
 use super::schema::FILE;
 use super::scope::Scope;
-use super::stages::unusable;
+use super::stages::{Home, unusable};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::glob::Glob;
 use crate::base::program::plain;
@@ -35,6 +36,18 @@ pub(super) struct File {
     start: usize,
     /// Where it is included.
     place: Range<usize>,
+}
+
+impl File {
+    /// Returns what its stages have in common, if it is at `place` among all.
+    pub(super) fn home(&self, place: usize) -> Arc<Home> {
+        let shell = self.fields.table("pipeline").and_then(|header| header.texts("shell"));
+        let shell = shell.map_or_else(
+            || ["sh", "-eu", "-c"].map(str::to_owned).into(),
+            |words| words.iter().map(|word| word.value.clone()).collect::<Arc<[String]>>(),
+        );
+        Arc::new(Home { file: place, folder: self.folder.clone(), scope: self.scope.clone(), shell })
+    }
 }
 
 /// All files of a pipeline, each behind the one that includes it.

@@ -67,6 +67,12 @@ fn shape(shape: Shape) -> Value {
         Shape::Sizes => {
             json!({ "type": "object", "propertyNames": { "pattern": NAME }, "additionalProperties": { "type": "integer", "minimum": 1 } })
         }
+        Shape::Port => json!({ "type": "integer", "minimum": 1, "maximum": u16::MAX }),
+        Shape::OneOf(schema) => {
+            let mut object = table(schema);
+            (object["minProperties"], object["maxProperties"]) = (json!(1), json!(1));
+            object
+        }
         Shape::Table(schema) => table(schema),
         Shape::Tables(schema) => {
             json!({ "type": "object", "propertyNames": { "pattern": NAME }, "additionalProperties": table(schema) })

@@ -19,6 +19,7 @@ mod place;
 mod pools;
 mod read;
 mod scope;
+mod services;
 mod stages;
 
 pub use resolve::{load, load_with};

@@ -237,6 +237,8 @@ impl Reader<'_> {
                 let name = reader.checked_name(name)?;
                 Some((name, reader.whole_number(size, 1)? as usize))
             })?),
+            Shape::Port => Value::Count(self.port(value)?),
+            Shape::OneOf(schema) => Value::Table(self.one_of(value, schema)?),
             Shape::Table(schema) => Value::Table(match value.get_ref() {
                 DeValue::Table(table) => self.fields(table, name, schema),
                 _ => self.wrong(value, "a table")?,
@@ -300,6 +302,35 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    fn port(&mut self, value: &Spanned<DeValue<'_>>) -> Option<u32> {
+        let expected = "a port: a whole number from 1 to 65535";
+        let Some(number) = value.get_ref().as_integer() else {
+            return self.wrong(value, expected);
+        };
+        let port = u16::from_str_radix(number.as_str(), number.radix()).ok().filter(|port| *port > 0);
+        if port.is_none() {
+            self.problem(Diagnostic::error(format!("expected {expected}"), value.span(), "out of range"));
+        }
+        port.map(u32::from)
+    }
+
+    /// Reads a table that must have exactly one of its keys.
+    fn one_of(&mut self, value: &Spanned<DeValue<'_>>, schema: &'static Table) -> Option<Fields> {
+        let DeValue::Table(table) = value.get_ref() else {
+            return self.wrong(value, "a table");
+        };
+        let fields = self.fields(table, value.span(), schema);
+        let known = table.iter().filter(|(name, _)| schema.key(name.get_ref()).is_some()).count();
+        let names: Vec<&str> = schema.keys.iter().map(|key| key.name).collect();
+        // An unknown key was reported, and is probably the one that is missing.
+        if known > 1 || table.is_empty() {
+            let message = format!("{} needs exactly one of `{}`", schema.title, names.join("`, `"));
+            self.problem(Diagnostic::error(message, value.span(), if known > 1 { "more than one" } else { "none" }));
+            return None;
+        }
+        Some(fields)
     }
 
     fn duration(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Duration> {

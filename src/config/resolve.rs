@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
-use std::sync::Arc;
 
 use super::check;
 use super::folder::{Files, Nothing};
@@ -11,13 +10,14 @@ use super::matrix::combinations;
 use super::pools::Pools;
 use super::read::{At, Fields};
 use super::scope::Scope;
-use super::stages::{Builder, Draft, Home};
+use super::services::Services;
+use super::stages::{Builder, Draft};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::nearest;
 use crate::base::source::{Source, Sources};
 use crate::model::graph::Graph;
 use crate::model::pipeline::{CacheSettings, Pipeline};
-use crate::model::stage::{PoolId, StageId};
+use crate::model::stage::{PoolId, ServiceId, StageId};
 
 /// How many problems a file may have before the nearest names are no longer looked for.
 const MOST_HELPS: usize = 100;
@@ -64,6 +64,9 @@ fn resolve(gathered: &Gathered, problems: &mut Vec<Diagnostic>) -> Option<Loaded
     let own_pools: Vec<Option<PoolId>> =
         drafts.iter().map(|draft| pools.find(draft.pool.as_ref(), draft.home.file, gathered, problems)).collect();
     let included: Vec<String> = gathered.files.iter().skip(1).map(|file| file.path.clone()).collect();
+    let services = Services::new(gathered, problems);
+    let own_services: Vec<Vec<ServiceId>> =
+        drafts.iter().map(|draft| services.find_all(&draft.services, draft.home.file, gathered, problems)).collect();
     let graph = graph(&drafts, &needs, &after, problems);
     check::outputs(&drafts, problems);
     check::included(&drafts, &included, problems);
@@ -71,14 +74,16 @@ fn resolve(gathered: &Gathered, problems: &mut Vec<Diagnostic>) -> Option<Loaded
     let default = default(gathered, &names, problems);
     let input_places = drafts.iter().map(|draft| draft.inputs.clone()).collect();
     let stage_places = drafts.iter().map(|draft| draft.span.clone()).collect();
-    let stages = drafts.into_iter().zip(needs).zip(after).zip(own_pools).map(|(((draft, needs), after), pool)| {
-        let mut stage = draft.stage;
-        (stage.needs, stage.after, stage.pool) = (needs, after, pool);
-        stage
-    });
+    let stages =
+        drafts.into_iter().zip(needs).zip(after).zip(own_pools).zip(own_services).map(|((((draft, needs), after), pool), services)| {
+            let mut stage = draft.stage;
+            (stage.needs, stage.after, stage.pool, stage.services) = (needs, after, pool, services);
+            stage
+        });
     let main = &gathered.files[0].fields;
     let name = main.table("pipeline")?.text("name")?.to_owned();
-    let pipeline = Pipeline { name, default, included, stages: stages.collect(), pools: pools.all, graph: graph?, cache: cache(main) };
+    let (stages, services, pools) = (stages.collect(), services.all, pools.all);
+    let pipeline = Pipeline { name, default, included, stages, services, pools, graph: graph?, cache: cache(main) };
     Some(Loaded { pipeline, input_places, stage_places })
 }
 
@@ -122,12 +127,7 @@ fn cache(fields: &Fields) -> CacheSettings {
 fn drafts(gathered: &Gathered, problems: &mut Vec<Diagnostic>) -> Vec<Draft> {
     let mut drafts = Vec::new();
     for (place, file) in gathered.files.iter().enumerate().filter(|(_, file)| !file.broken) {
-        let shell = file.fields.table("pipeline").and_then(|header| header.texts("shell"));
-        let shell = shell.map_or_else(
-            || ["sh", "-eu", "-c"].map(str::to_owned).into(),
-            |words| words.iter().map(|word| word.value.clone()).collect::<Arc<[String]>>(),
-        );
-        let home = Arc::new(Home { file: place, folder: file.folder.clone(), scope: file.scope.clone(), shell });
+        let home = file.home(place);
         let defaults = file.fields.table("defaults").cloned().unwrap_or_default();
         for (name, stage) in file.fields.tables("stages").unwrap_or_default() {
             let combinations = combinations(name, stage, problems);

@@ -36,6 +36,10 @@ pub(crate) enum Shape {
     Combinations,
     /// Names and whole numbers from 1.
     Sizes,
+    /// A TCP port.
+    Port,
+    /// A table with exactly one of its keys.
+    OneOf(&'static Table),
     /// A table with keys of its own.
     Table(&'static Table),
     /// Names, each with a table with keys of its own.
@@ -80,6 +84,7 @@ pub(crate) static FILE: Table = Table {
         required("pipeline", Shape::Table(&PIPELINE), "a file begins with [pipeline], and below it name = \"…\""),
         key("defaults", Shape::Table(&DEFAULTS), "defaults of stage keys"),
         key("stages", Shape::Tables(&STAGE), "the stages, by name"),
+        key("services", Shape::Tables(&SERVICE), "what has to run beside stages, by name"),
         key("pools", Shape::Sizes, "how many stages of a pool run at once, by name"),
         key("cache", Shape::Table(&CACHE), "where results are kept, and how many"),
     ],
@@ -122,9 +127,11 @@ const TIMEOUT: Key = key("timeout", Shape::Duration, "longest time of one attemp
 const RETRIES: Key = key("retries", Shape::Count, "how often it is tried again after a failure; default 0");
 const POOL: Key = key("pool", Shape::Text, "the pool that bounds how many of its stages run at once");
 
+const SERVICES: Key = key("services", Shape::Texts, "services that run and are ready while its steps run");
+
 static DEFAULTS: Table = Table {
     title: "[defaults]",
-    keys: &[DESCRIPTION, DIR, ENV, PASS_ENV, SECRETS, TOOLS, CACHED, CLEAN, PORTABLE, TIMEOUT, RETRIES, POOL],
+    keys: &[DESCRIPTION, DIR, ENV, PASS_ENV, SECRETS, TOOLS, CACHED, CLEAN, PORTABLE, TIMEOUT, RETRIES, POOL, SERVICES],
 };
 
 static STAGE: Table = Table {
@@ -147,8 +154,37 @@ static STAGE: Table = Table {
         TIMEOUT,
         RETRIES,
         POOL,
+        SERVICES,
         key("matrix", Shape::Axes, "expands to one stage for each combination of the values of its axes"),
         key("matrix-exclude", Shape::Combinations, "combinations of the matrix that are left out"),
+    ],
+};
+
+static SERVICE: Table = Table {
+    title: "a service",
+    keys: &[
+        required("start", Shape::Command, "what is started; it stays in the foreground, and is ended after its last user"),
+        required(
+            "ready",
+            Shape::OneOf(&READY),
+            "how it shows that it can be used: { port = 5432 }, { http = \"http://…\" }, { log = \"…\" } or { command = \"…\" }",
+        ),
+        key("dir", Shape::Text, "working directory, relative to pipeline.toml"),
+        ENV,
+        PASS_ENV,
+        SECRETS,
+        key("timeout", Shape::Duration, "how long it may take to be ready: 300ms, 30s, 10m; default 30s"),
+        key("stop-signal", Shape::Text, "what asks it to end: TERM, INT, QUIT, HUP, USR1, USR2 or KILL; default TERM"),
+    ],
+};
+
+static READY: Table = Table {
+    title: "`ready`",
+    keys: &[
+        key("port", Shape::Port, "it listens on this TCP port"),
+        key("http", Shape::Text, "this http:// address answers with a status from 200 to 399"),
+        key("log", Shape::Text, "a line that it prints holds this text"),
+        key("command", Shape::Command, "this command exits with 0; it is tried again and again"),
     ],
 };
 

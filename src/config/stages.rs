@@ -38,6 +38,7 @@ pub(super) struct Draft {
     pub(super) needs: Vec<At<String>>,
     pub(super) after: Vec<At<String>>,
     pub(super) pool: Option<At<String>>,
+    pub(super) services: Vec<At<String>>,
     /// Where each output stands.
     pub(super) outputs: Vec<Range<usize>>,
     /// Where each input stands.
@@ -71,6 +72,9 @@ impl Builder<'_> {
         let pool = either!(self, fields, text, "pool").map(str::to_owned);
         let pool = pool.map(|pool| At::new(combination.fill(&pool, &pool_span, self.problems), pool_span));
         let group = self.home.scope.absolute(&name.value);
+        let services = either!(self, fields, texts, "services").unwrap_or_default().to_vec();
+        let services =
+            services.into_iter().map(|name| At::new(combination.fill(&name.value, &name.span, self.problems), name.span)).collect();
         let stage = Stage {
             name: combination.name(&group).into(),
             group: group.into(),
@@ -91,6 +95,7 @@ impl Builder<'_> {
             timeout: either!(self, fields, duration, "timeout").copied(),
             retries: either!(self, fields, count, "retries").copied().unwrap_or(0),
             pool: None,
+            services: Vec::new(),
             dir,
         };
         let names = |key| fields.texts(key).unwrap_or_default().to_vec();
@@ -101,12 +106,13 @@ impl Builder<'_> {
             needs: names("needs"),
             after: names("after"),
             pool,
+            services,
             outputs: output_spans,
             inputs: input_spans,
         }
     }
 
-    fn directory(&mut self, fields: &Fields, combination: &Combination) -> String {
+    pub(super) fn directory(&mut self, fields: &Fields, combination: &Combination) -> String {
         let span = if fields.text("dir").is_some() { fields.span("dir") } else { self.defaults.span("dir") };
         let Some(dir) = either!(self, fields, text, "dir").map(str::to_owned) else {
             return self.home.folder.clone();
@@ -125,7 +131,7 @@ impl Builder<'_> {
         env
     }
 
-    fn check_secrets(&mut self, fields: &Fields, env: &BTreeMap<String, String>, secrets: &[String]) {
+    pub(super) fn check_secrets(&mut self, fields: &Fields, env: &BTreeMap<String, String>, secrets: &[String]) {
         for name in secrets.iter().filter(|name| env.contains_key(*name)) {
             let span = [("env", fields), ("secrets", fields)]
                 .iter()
@@ -285,7 +291,7 @@ fn not_made(glob: &Glob) -> Option<&'static str> {
     }
 }
 
-fn values(texts: Option<&[At<String>]>) -> Vec<String> {
+pub(super) fn values(texts: Option<&[At<String>]>) -> Vec<String> {
     texts.unwrap_or_default().iter().map(|text| text.value.clone()).collect()
 }
 

@@ -102,7 +102,7 @@ fn spread(pipeline: &Pipeline, borrowed: &[(StageId, StageId)], reasons: &mut [O
 fn borrowed(pipeline: &Pipeline, lister: &Lister) -> Vec<(StageId, StageId)> {
     let mut found = Vec::new();
     for user in pipeline.ids() {
-        for program in own_programs(pipeline.stage(user)).into_iter().filter(|program| lister.is_claimed(Path::new(program))) {
+        for program in own_programs(pipeline, pipeline.stage(user)).into_iter().filter(|program| lister.is_claimed(Path::new(program))) {
             let makes = |id: &StageId| pipeline.stage(*id).outputs.iter().any(|output| output.matches(Path::new(&program)));
             found.extend(pipeline.ids().filter(|id| *id != user).filter(makes).map(|maker| (user, maker)));
         }
@@ -111,14 +111,15 @@ fn borrowed(pipeline: &Pipeline, lister: &Lister) -> Vec<(StageId, StageId)> {
 }
 
 /// Returns the programs of the project that the stage starts, or declares as tools.
-fn own_programs(stage: &Stage) -> Vec<String> {
-    let commands: Vec<_> = stage.steps.iter().map(|step| step.command.clone()).collect();
+fn own_programs(pipeline: &Pipeline, stage: &Stage) -> Vec<String> {
+    let all = pipeline.started_for(stage);
+    let commands: Vec<_> = all.iter().map(|step| step.command.clone()).collect();
     let tools = declared(stage).into_iter().filter_map(|tool| match tool {
         Declared::Bare(name) => Some(name),
         Declared::Question(words) => words.first().map(String::as_str),
     });
     let tools = tools.filter(|name| name.contains('/')).filter_map(|name| within(&stage.dir, name).ok());
-    programs(stage, &commands, &stage.shell).inside.into_iter().chain(tools).collect()
+    programs(stage, &all, &commands, &stage.shell).inside.into_iter().chain(tools).collect()
 }
 
 /// The project now and then.
@@ -167,7 +168,7 @@ impl<'c> Comparison<'c> {
     /// Returns a file that the stage reads, or read then, and that differs.
     fn files(&self, stage: &Stage) -> Option<String> {
         let selectors = stage.inputs.as_deref();
-        let programs = own_programs(stage);
+        let programs = own_programs(self.question.pipeline, stage);
         let is_program = |path: &Path| programs.iter().any(|program| Path::new(program) == path);
         let is_read = |path: &PathBuf| is_program(path) || self.lister.would_read(&stage.dir, selectors, path);
         if let Some(gone) = self.gone.iter().find(|path| is_read(path)) {

@@ -1,6 +1,6 @@
 //! The making of one stage on one thread: its steps in order, its retries, its limits.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use rustix::process::Signal;
 
 use super::outbox::Outbox;
 use super::plan::Plan;
+use super::services::Services;
 use super::tail::Tail;
 use crate::base::duration::show;
 use crate::base::text::visible;
@@ -38,8 +39,12 @@ pub(super) struct Attempt<'a> {
     pub(super) cancel: &'a Cancel,
     /// When the whole run is to be over, and its limit.
     pub(super) deadline: Option<(Instant, Duration)>,
+    /// What runs beside stages.
+    pub(super) services: &'a Services,
     /// Takes what happens.
     pub(super) outbox: &'a Outbox,
+    /// The index of the step that runs, or ran last.
+    pub(super) at: &'a Cell<usize>,
 }
 
 impl std::fmt::Debug for Attempt<'_> {
@@ -73,7 +78,7 @@ impl Attempt<'_> {
         let mut attempts = 1;
         loop {
             let end = match clear() {
-                Ok(()) => self.try_stage(id, stage, log),
+                Ok(()) => self.try_beside(id, stage, log),
                 Err(reason) => {
                     let failure = self.failure(id, &stage.steps[0], FailureKind::Spawn, &Tail::default());
                     return (End::Failed(Box::new(failure), reason), attempts);
@@ -95,7 +100,7 @@ impl Attempt<'_> {
         }
     }
 
-    fn try_stage(&self, id: StageId, stage: &Stage, log: Log<'_>) -> End {
+    pub(super) fn try_stage(&self, id: StageId, stage: &Stage, log: Log<'_>) -> End {
         let limit = stage.timeout.map(|timeout| (Instant::now() + timeout, format!("the stage's limit of {}", show(timeout))));
         let run_limit = self.deadline.map(|(deadline, time)| (deadline, format!("the run's limit of {}", show(time))));
         let limit = earlier(limit, run_limit);
@@ -105,6 +110,7 @@ impl Attempt<'_> {
             if self.cancel.is_stopped() {
                 return End::Cancelled;
             }
+            self.at.set(index);
             if let Some(log) = log {
                 log.borrow_mut().step(index);
             }
@@ -215,7 +221,7 @@ impl Attempt<'_> {
         }
     }
 
-    fn failure(&self, id: StageId, step: &Step, kind: FailureKind, tail: &Tail) -> Failure {
+    pub(super) fn failure(&self, id: StageId, step: &Step, kind: FailureKind, tail: &Tail) -> Failure {
         Failure {
             step: step.label.clone(),
             kind,
@@ -263,7 +269,7 @@ pub(super) fn milliseconds(since: Instant) -> u64 {
 }
 
 /// Returns the signal as people know it.
-fn signal_name(number: i32) -> String {
+pub(super) fn signal_name(number: i32) -> String {
     let names = [
         (1, "SIGHUP"),
         (2, "SIGINT"),

@@ -68,6 +68,10 @@ impl<'l, 'm> Emitter<'l, 'm> {
                 hide_name(&mut findings.stage);
                 findings.texts().for_each(hide);
             }
+            EventKind::Service(changed) => {
+                [&mut changed.service].into_iter().chain(&mut changed.failed_users).for_each(hide_name);
+                changed.reason.iter_mut().chain(&mut changed.log).for_each(hide);
+            }
             EventKind::StageFinished(finished) => {
                 hide_name(&mut finished.stage);
                 finished.reason.iter_mut().for_each(hide);

@@ -24,10 +24,10 @@ use crate::exec::environment::Caller;
 use crate::exec::executor::{Ending, Executor, Owner, StepCommand};
 use crate::inputs::claimed::Claimed;
 use crate::model::event::Stream;
-use crate::model::stage::{Command, Stage, StageId};
+use crate::model::stage::{Command, Stage, StageId, Step};
 use crate::programs::identity::{Program, identify};
 use crate::programs::shim::{Shim, advice};
-use crate::programs::tools::{Declared, Named, declared, is_asked, programs};
+use crate::programs::tools::{Declared, Named, Programs, declared, is_asked, programs};
 
 /// How long a question may take.
 const LONGEST: Duration = Duration::from_mins(1);
@@ -105,9 +105,19 @@ impl Asker<'_> {
         self.plan.pipeline.stage(id)
     }
 
-    /// Returns the stage's commands as they will be run.
+    /// Returns all that is started for the stage: its steps, then its services.
+    pub(super) fn all(&self, id: StageId) -> Vec<&Step> {
+        self.plan.pipeline.started_for(self.stage(id))
+    }
+
+    /// Returns the programs that are started for the stage.
+    pub(super) fn programs(&self, id: StageId) -> Programs {
+        programs(self.stage(id), &self.all(id), &self.commands(id), &self.stage(id).shell)
+    }
+
+    /// Returns the commands of all that is started for the stage, as they will be run.
     pub(super) fn commands(&self, id: StageId) -> Vec<Command> {
-        self.stage(id).steps.iter().map(|step| self.plan.command(id, step)).collect()
+        self.all(id).into_iter().map(|step| self.plan.command(id, step)).collect()
     }
 
     /// Returns the question in the surroundings of the stage, without what differs from stage to stage for no reason.
@@ -122,6 +132,11 @@ impl Asker<'_> {
     fn place(&self, id: StageId, step: Option<usize>) -> (Option<OsString>, PathBuf) {
         let stage = self.stage(id);
         let none = BTreeMap::new();
+        let service = step.and_then(|step| step.checked_sub(stage.steps.len())).and_then(|index| stage.services.get(index));
+        if let Some(service) = service.map(|id| self.plan.pipeline.service(*id)) {
+            let env = self.caller.of_service(&service.name, &service.pass_env, &service.secrets, &service.env);
+            return (env.get(OsStr::new("PATH")).cloned(), self.plan.root().join(&service.start.dir));
+        }
         let step = step.and_then(|step| stage.steps.get(step));
         let env = self.caller.of_step(&stage.name, &stage.pass_env, &stage.secrets, [&stage.env, step.map_or(&none, |step| &step.env)]);
         let dir = step.map_or(&stage.dir, |step| &step.dir);
@@ -280,7 +295,7 @@ impl Identities {
     /// Returns the programs of the project that the stage starts, without those that a stage makes.
     fn scripts(&self, asker: Asker<'_>, id: StageId) -> Vec<Named> {
         let pipeline = asker.plan.pipeline;
-        let inside = programs(asker.stage(id), &asker.commands(id), &asker.stage(id).shell).inside;
+        let inside = asker.programs(id).inside;
         let claimed = || Claimed::new(pipeline.stages.iter().flat_map(|stage| &stage.outputs));
         let is_made = |path: &String| self.claimed.get_or_init(claimed).holds(Path::new(path));
         let path = |path: String| asker.plan.root().join(path).to_string_lossy().into_owned();
@@ -298,7 +313,7 @@ impl Identities {
 /// Returns the names that the stage's steps start, and those that it declares without a question.
 fn named(asker: Asker<'_>, id: StageId) -> Vec<Named> {
     let stage = asker.stage(id);
-    let mut names = programs(stage, &asker.commands(id), &stage.shell).bare;
+    let mut names = asker.programs(id).bare;
     names.extend(declared(stage).into_iter().filter_map(|tool| match tool {
         Declared::Bare(name) => Some(Named { name: name.to_owned(), step: usize::MAX }),
         Declared::Question(_) => None,

@@ -11,11 +11,19 @@ use crate::base::program::plain;
 use crate::base::text::visible;
 use crate::cache::fingerprint::{Fingerprint, Kind, list};
 use crate::inputs::listing::{Input, InputKind};
+use crate::model::service::Ready;
 use crate::model::stage::{Command, StageId};
-use crate::programs::tools::programs;
 
 /// Ingredients that are few, to be put in order.
 type Few = BTreeMap<(Kind, Vec<u8>), Vec<u8>>;
+
+/// What a stage or a service says of its variables.
+#[derive(Clone, Copy)]
+struct Told<'a> {
+    env: &'a BTreeMap<String, String>,
+    pass_env: &'a [String],
+    secrets: &'a [String],
+}
 
 /// Why a stage has no key, for people: it runs, and is not stored.
 pub(super) type Unkeyed = String;
@@ -47,6 +55,7 @@ impl Memory<'_> {
         self.add_borrowed(id, &mut few)?;
         self.add_steps(id, &mut few);
         self.add_variables(id, &mut few);
+        self.add_services(id, &mut few);
         let listing = self.listing(id)?;
         if let Some(name) = &listing.unnameable {
             return Err(format!("the name of the input `{}` is not text in UTF-8", visible(name)));
@@ -68,7 +77,7 @@ impl Memory<'_> {
     fn add_borrowed(&self, id: StageId, few: &mut Few) -> Result<(), Unkeyed> {
         let stage = self.plan.pipeline.stage(id);
         let root = &self.checkout.root;
-        for path in programs(stage, &self.asker().commands(id), &stage.shell).inside {
+        for path in self.asker().programs(id).inside {
             let real = root.join(&path).canonicalize().unwrap_or_else(|_| root.join(&path));
             let lies = real.strip_prefix(root).unwrap_or(Path::new(&path));
             let is_known = |globs: &[Glob]| globs.iter().any(|glob| glob.matches(lies));
@@ -88,15 +97,12 @@ impl Memory<'_> {
     fn add_steps(&self, id: StageId, few: &mut Few) {
         let stage = self.plan.pipeline.stage(id);
         let commands = self.asker().commands(id);
-        if commands.iter().any(|command| matches!(command, Command::Shell(_))) {
+        if stage.steps.iter().zip(&commands).any(|(_, command)| matches!(command, Command::Shell(_))) {
             let shell = list(stage.shell.iter().map(String::as_bytes));
             few.insert((Kind::Shell, b"shell".to_vec()), shell);
         }
         for (index, (step, command)) in stage.steps.iter().zip(&commands).enumerate() {
-            let (form, words) = match command {
-                Command::Shell(line) => (&b"shell"[..], std::slice::from_ref(line)),
-                Command::Argv(words) => (&b"argv"[..], words.as_slice()),
-            };
+            let (form, words) = parts(command);
             let parts = [form, step.dir.as_bytes()].into_iter().chain(words.iter().map(String::as_bytes));
             few.insert((Kind::Step, number(index).into_bytes()), list(parts));
             for (name, value) in &step.env {
@@ -107,20 +113,57 @@ impl Memory<'_> {
 
     fn add_variables(&self, id: StageId, few: &mut Few) {
         let stage = self.plan.pipeline.stage(id);
-        for (name, value) in &stage.env {
-            few.insert((Kind::Variable, name.clone().into_bytes()), value.clone().into_bytes());
+        let told = Told { env: &stage.env, pass_env: &stage.pass_env, secrets: &stage.secrets };
+        few.extend(self.variables(told));
+    }
+
+    /// Returns the variables that are set, and those that are passed on, by kind and name.
+    fn variables(&self, told: Told<'_>) -> Few {
+        let mut found = Few::new();
+        for (name, value) in told.env {
+            found.insert((Kind::Variable, name.clone().into_bytes()), value.clone().into_bytes());
         }
-        for pattern in &stage.pass_env {
+        let is_told = |name: &str| told.env.contains_key(name) || told.secrets.iter().any(|secret| secret == name);
+        for pattern in told.pass_env {
             // A pattern is no variable: those that it means now are.
-            if !pattern.contains('*') && !stage.env.contains_key(pattern) && !stage.secrets.contains(pattern) {
-                few.insert((Kind::Passed, pattern.clone().into_bytes()), b"-".to_vec());
+            if !pattern.contains('*') && !is_told(pattern) {
+                found.insert((Kind::Passed, pattern.clone().into_bytes()), b"-".to_vec());
             }
         }
-        for (name, value) in self.caller.passed(&stage.pass_env) {
+        for (name, value) in self.caller.passed(told.pass_env) {
             // A secret is one, whatever pattern means it, too.
-            let is_told = |name: &str| stage.env.contains_key(name) || stage.secrets.iter().any(|secret| secret == name);
             if !name.to_str().is_some_and(is_told) {
-                few.insert((Kind::Passed, bytes(name)), passed(value));
+                found.insert((Kind::Passed, bytes(name)), passed(value));
+            }
+        }
+        found
+    }
+
+    /// Adds what each service is, by its name; its program is among the tools.
+    fn add_services(&self, id: StageId, few: &mut Few) {
+        for service in self.plan.pipeline.services_of(self.plan.pipeline.stage(id)) {
+            let of = |name: &[u8]| [name, b" in service ", service.name.as_bytes()].concat();
+            let (form, words) = parts(&service.start.command);
+            let (way, told) = match &service.ready {
+                Ready::Port(port) => ("port", vec![port.to_string()]),
+                Ready::Http(address) => ("http", vec![address.text.clone()]),
+                Ready::Log(text) => ("log", vec![text.clone()]),
+                Ready::Command(Command::Shell(line)) => ("command line", vec![line.clone()]),
+                Ready::Command(Command::Argv(words)) => ("command words", words.clone()),
+            };
+            let start = list([form, service.start.dir.as_bytes()].into_iter().chain(words.iter().map(String::as_bytes)));
+            let ready = list([way.as_bytes()].into_iter().chain(told.iter().map(String::as_bytes)));
+            few.insert((Kind::Setting, format!("service {}", service.name).into_bytes()), list([start.as_slice(), ready.as_slice()]));
+            let is_line = |command: &Command| matches!(command, Command::Shell(_));
+            if is_line(&service.start.command) || matches!(&service.ready, Ready::Command(command) if is_line(command)) {
+                few.insert((Kind::Shell, of(b"shell")), list(service.shell.iter().map(String::as_bytes)));
+            }
+            for name in &service.secrets {
+                few.insert((Kind::Secret, of(name.as_bytes())), Vec::new());
+            }
+            let told = Told { env: &service.env, pass_env: &service.pass_env, secrets: &service.secrets };
+            for ((kind, name), value) in self.variables(told) {
+                few.insert((kind, of(&name)), value);
             }
         }
     }
@@ -144,6 +187,14 @@ impl Memory<'_> {
             InputKind::Absent => value.push(b'-'),
         }
         Ok(())
+    }
+}
+
+/// Returns the form of a command, and its words.
+fn parts(command: &Command) -> (&'static [u8], &[String]) {
+    match command {
+        Command::Shell(line) => (b"shell", std::slice::from_ref(line)),
+        Command::Argv(words) => (b"argv", words),
     }
 }
 

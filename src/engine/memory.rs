@@ -22,7 +22,6 @@ use crate::cache::outputs::{Lying, behind_link};
 use crate::exec::environment::Caller;
 use crate::inputs::listing::{InputKind, Listing};
 use crate::model::stage::StageId;
-use crate::programs::tools::programs;
 use crate::store::result::{Output, StageResult};
 use crate::store::{local::Store, records::Lookup};
 
@@ -163,7 +162,7 @@ impl<'a> Memory<'a> {
             self.checkout.lister.forget();
         }
         let stage = self.plan.pipeline.stage(id);
-        let inside = programs(stage, &self.asker().commands(id), &stage.shell).inside;
+        let inside = self.asker().programs(id).inside;
         let listing = self.checkout.lister.list(&stage.dir, stage.inputs.as_deref(), &inside);
         let listing = listing.map_err(|error| format!("its inputs cannot be listed: {error}"))?;
         if !is_disturbed {

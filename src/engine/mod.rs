@@ -6,6 +6,7 @@
 //! coordinator (run): schedule --StageId--> worker: turn --known--> restore
 //!                       ^                     |      `--else--> attempt --StepCommand--> Executor, then store
 //!                       `------- Message -----'      every change --Event--> Listeners
+//! a stage with services: beside --> services (who uses what; started once, ended after the last; books in pool)
 //! ```
 //!
 //! One coordinator owns the schedule and the listeners; workers own nothing. The engine prints nothing.
@@ -13,6 +14,7 @@
 pub mod affected;
 mod attempt;
 mod behind;
+mod beside;
 pub mod checkout;
 mod commit;
 pub mod elsewhere;
@@ -22,11 +24,13 @@ mod others;
 pub mod plan;
 pub mod run;
 pub mod schedule;
+pub mod services;
 
 mod emitter;
 mod keep;
 mod key;
 mod outbox;
+mod pool;
 pub mod predict;
 pub mod reason;
 mod reuse;

@@ -95,10 +95,7 @@ impl<'p> Plan<'p> {
 
     /// Returns the words that start `command` of the stage: a shell line goes to the shell.
     pub fn words(&self, id: StageId, command: &Command) -> Vec<String> {
-        match command {
-            Command::Shell(line) => self.pipeline.stage(id).shell.iter().chain([line]).cloned().collect(),
-            Command::Argv(words) => words.clone(),
-        }
+        command.words(&self.pipeline.stage(id).shell)
     }
 
     /// Returns the command that runs the stage alone.

@@ -80,7 +80,10 @@ pub(super) fn describe(change: &Change<'_>) -> String {
         Kind::Secret => format!("the secret `{name}` {}", verb("is declared now", "is not declared any more", "changed")),
         Kind::Tool => format!("tool `{name}` {}", verb("is used now", "is not used any more", "is another")),
         Kind::Output => format!("output `{name}` {}", verb("is declared now", "is not declared any more", "is another kind of pattern")),
-        Kind::Setting => format!("the setting `{name}` changed"),
+        Kind::Setting => match name.strip_prefix("service ") {
+            Some(service) => format!("service `{service}` {}", verb("is used now", "is not used any more", "changed")),
+            None => format!("the setting `{name}` changed"),
+        },
         Kind::Need => format!("`{name}` {}", verb("is needed now", "is not needed any more", "gave something else")),
         Kind::Input => input(change, &name),
     }

@@ -1,5 +1,6 @@
 //! The coordinator: gives stages to workers, hears what they say, halts at the first failure, and sums up.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -15,6 +16,7 @@ use super::memory::Memory;
 use super::outbox::{Message, Outbox};
 use super::plan::Plan;
 use super::schedule::{OnFailure, Schedule};
+use super::services::Services;
 use super::turn::{Turn, half_made};
 use crate::base::duration::show;
 use crate::base::secret::Masker;
@@ -22,7 +24,7 @@ use crate::exec::cancel::{Cancel, Interruption};
 use crate::exec::environment::Caller;
 use crate::exec::executor::Executor;
 use crate::model::event::{EventKind, Listener, StageFinished};
-use crate::model::outcome::{Counts, Exit, RunOutcome, StageOutcome};
+use crate::model::outcome::{Counts, Exit, FailureKind, RunOutcome, StageOutcome};
 use crate::model::stage::StageId;
 
 /// How many messages may wait: with output in pieces of at most 64 KiB this bounds the memory, and slows a step that prints faster
@@ -58,6 +60,8 @@ pub struct Means<'a> {
     pub masker: &'a Masker,
     /// Where it runs, and what is stored.
     pub checkout: &'a Checkout,
+    /// What runs beside stages.
+    pub services: &'a Services,
 }
 
 /// Why a run cannot begin.
@@ -149,13 +153,15 @@ impl Run {
         let schedule = Schedule::new(plan.pipeline, &plan.stages, options.jobs, options.on_failure);
         let emitter = Emitter::new(listeners, means.masker);
         let (orders, work) = unbounded();
+        means.services.begin(plan);
         let Self { cancel, sender, receiver } = self;
         let cancel = &*cancel;
         thread::scope(|scope| {
             for _ in 0..options.jobs.min(plan.stages.len()) {
                 let (work, outbox) = (&work, Outbox::new(sender.clone()));
                 scope.spawn(move || {
-                    let attempt = Attempt { plan, executor: means.executor, caller: means.caller, cancel, deadline, outbox: &outbox };
+                    let (executor, caller, services) = (means.executor, means.caller, means.services);
+                    let attempt = Attempt { plan, executor, caller, cancel, deadline, services, outbox: &outbox, at: &Cell::new(0) };
                     worker(work, &Turn { attempt, memory, run: &options.id, replays: options.replays });
                 });
             }
@@ -166,6 +172,7 @@ impl Run {
                 orders,
                 receiver,
                 cancel,
+                services: means.services,
                 deadline,
                 counts: Counts::default(),
                 failed: None,
@@ -209,6 +216,7 @@ struct Coordinator<'a, 'l, 'm> {
     orders: Sender<StageId>,
     receiver: Receiver<Message>,
     cancel: &'a Cancel,
+    services: &'a Services,
     deadline: Option<(Instant, Duration)>,
     counts: Counts,
     /// The first stage that failed.
@@ -243,7 +251,10 @@ impl Coordinator<'_, '_, '_> {
                 Some(Message::Interrupted) => self.announce_interruption(),
                 None => {}
             }
+            self.tell_of_services();
         }
+        self.services.end(self.cancel);
+        self.tell_of_services();
         for process in executor.finish() {
             self.emitter.emit(EventKind::Notice {
                 stage: None,
@@ -255,6 +266,12 @@ impl Coordinator<'_, '_, '_> {
             self.skip(id, reason);
         }
         self.conclude(began)
+    }
+
+    fn tell_of_services(&mut self) {
+        for kind in self.services.news() {
+            self.emitter.emit(kind);
+        }
     }
 
     fn start_what_may(&mut self) {
@@ -301,6 +318,8 @@ impl Coordinator<'_, '_, '_> {
         if outcome == StageOutcome::Failed && self.failed.is_none() {
             self.failed = Some(name.clone());
         }
+        let is_own_fault = finished.failure.as_ref().is_some_and(|failure| failure.kind != FailureKind::Service);
+        self.services.done(id, Some(&name).filter(|_| is_own_fault));
         self.counts.add(outcome);
         self.emitter.emit(EventKind::StageFinished(finished));
         let passed = matches!(outcome, StageOutcome::Passed | StageOutcome::Cached);
@@ -315,6 +334,7 @@ impl Coordinator<'_, '_, '_> {
     fn skip(&mut self, id: StageId, reason: String) {
         let stage = self.plan.pipeline.stage(id).name.clone();
         let outcome = StageOutcome::Skipped;
+        self.services.done(id, None);
         self.counts.add(outcome);
         let finished = StageFinished {
             stage,

@@ -5,6 +5,7 @@
 //!                          |-- streams   bytes -> masked text
 //!                          |-- sweep     whatever the step left behind, by /proc (processes)
 //!                          `-- guard     the same, should shipway itself be killed
+//! StepCommand --service--> the same on a thread of its own; --probe--> can it be used? (listeners: whose is the port?)
 //! ```
 //!
 //! Knows nothing of stages waiting for each other, of events, or of why something is run.
@@ -14,9 +15,12 @@ pub mod environment;
 pub mod executor;
 pub mod guard;
 pub mod local;
+pub mod probe;
 pub mod processes;
+pub mod service;
 
 mod capture;
+mod listeners;
 mod process;
 mod session;
 mod streams;

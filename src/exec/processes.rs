@@ -72,6 +72,11 @@ impl Process {
         named(STAGE).or_else(|| named(SERVICE))
     }
 
+    /// Returns the name of its program, shortened by the system.
+    pub(super) fn name(&self) -> String {
+        fs::read_to_string(format!("/proc/{}/comm", self.pid)).unwrap_or_default().trim().to_owned()
+    }
+
     /// Returns its command line for people; it may hold anything, secrets too.
     pub(super) fn describe(&self) -> String {
         let line = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
@@ -79,7 +84,7 @@ impl Process {
             line.split(|byte| *byte == 0).filter(|word| !word.is_empty()).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
         let mut text = crate::base::text::shell_join(words.iter().map(String::as_str));
         if text.is_empty() {
-            text.push_str(fs::read_to_string(format!("/proc/{}/comm", self.pid)).unwrap_or_default().trim());
+            text.push_str(&self.name());
         }
         format!("`{}` (pid {})", crate::base::text::visible(&text), self.pid)
     }

@@ -3,6 +3,7 @@
 //! Knows two pipelines, such as that of now and that of an earlier commit; knows nothing of files.
 
 use super::pipeline::Pipeline;
+use super::service::Service;
 use super::stage::{Selector, Stage, StageId, Step};
 use crate::base::glob::Glob;
 
@@ -33,6 +34,7 @@ pub fn difference(ours: &Pipeline, id: StageId, theirs: &Pipeline) -> Option<&'s
         timeout: _,
         retries: _,
         pool: _,
+        services: _,
     } = stage;
     let differing = [
         ("its `needs` differ", names(ours, needs) != names(theirs, &other.needs)),
@@ -46,6 +48,7 @@ pub fn difference(ours: &Pipeline, id: StageId, theirs: &Pipeline) -> Option<&'s
         ("its `pass-env` differs", pass_env != &other.pass_env),
         ("its `secrets` differ", secrets != &other.secrets),
         ("its `tools` differ", tools != &other.tools),
+        ("its `services` differ", !same(&ours.services_of(stage), &theirs.services_of(other), |a, b| is_same_service(a, b))),
         ("its `cache`, `clean` or `portable` differs", (cache, clean, portable) != (&other.cache, &other.clean, &other.portable)),
     ];
     differing.into_iter().find(|(_, differs)| *differs).map(|(what, _)| what)
@@ -64,6 +67,13 @@ fn same<T>(ours: &[T], theirs: &[T], is_same: impl Fn(&T, &T) -> bool) -> bool {
 fn are_alike(step: &Step, other: &Step) -> bool {
     let Step { label: _, command, dir, env, timeout: _, retries: _ } = step;
     (command, dir, env) == (&other.command, &other.dir, &other.env)
+}
+
+fn is_same_service(service: &Service, other: &Service) -> bool {
+    let Service { name, start, shell, ready, env, pass_env, secrets, timeout: _, stop: _ } = service;
+    are_alike(start, &other.start)
+        && (name, shell, ready) == (&other.name, &other.shell, &other.ready)
+        && (env, pass_env, secrets) == (&other.env, &other.pass_env, &other.secrets)
 }
 
 fn same_inputs(ours: Option<&[Selector]>, theirs: Option<&[Selector]>) -> bool {

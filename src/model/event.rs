@@ -103,6 +103,8 @@ pub enum EventKind {
     },
     /// The report files of a stage were read; comes before its outcome, also where its result was reused.
     Findings(Box<Findings>),
+    /// A service can be used, or cannot any more.
+    Service(Box<ServiceChanged>),
     /// A stage has its outcome.
     StageFinished(Box<StageFinished>),
     /// The run is over: always the last event.
@@ -139,6 +141,35 @@ pub struct StageFinished {
     pub attempts: u32,
     /// What failed.
     pub failure: Option<Failure>,
+}
+
+/// How far a service has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServiceState {
+    /// It can be used.
+    Ready,
+    /// It was ended, since nobody uses it any more.
+    Ended,
+    /// It could not be used, or ended by itself.
+    Failed,
+}
+
+/// What became of a service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServiceChanged {
+    /// Which.
+    pub service: Arc<str>,
+    /// How far it is now.
+    pub state: ServiceState,
+    /// How long after its start.
+    pub duration_ms: u64,
+    /// Why it failed, in words.
+    pub reason: Option<String>,
+    /// The last lines of its log; none while it can be used.
+    pub log: Vec<String>,
+    /// The stages that used it and failed, not by its fault.
+    pub failed_users: Vec<Arc<str>>,
 }
 
 /// Hears every event of a run, in order.

@@ -7,4 +7,5 @@ pub mod graph;
 pub mod outcome;
 pub mod pipeline;
 pub mod select;
+pub mod service;
 pub mod stage;

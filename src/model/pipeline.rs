@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use super::graph::Graph;
-use super::stage::{PoolId, Stage, StageId};
+use super::service::Service;
+use super::stage::{PoolId, ServiceId, Stage, StageId, Step};
 
 /// A valid pipeline.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub struct Pipeline {
     pub included: Vec<String>,
     /// All stages in the order of the file, those of a matrix in the order of its axes.
     pub stages: Vec<Stage>,
+    /// The services, in the order of the file.
+    pub services: Vec<Service>,
     /// The pools, by name.
     pub pools: Vec<Pool>,
     /// Who waits for whom.
@@ -61,6 +64,21 @@ impl Pipeline {
     /// Returns the pool at `id`.
     pub fn pool(&self, id: PoolId) -> &Pool {
         &self.pools[id.0 as usize]
+    }
+
+    /// Returns the service at `id`.
+    pub fn service(&self, id: ServiceId) -> &Service {
+        &self.services[id.0 as usize]
+    }
+
+    /// Returns the services that a stage uses, in the order in which it names them.
+    pub fn services_of(&self, stage: &Stage) -> Vec<&Service> {
+        stage.services.iter().map(|id| self.service(*id)).collect()
+    }
+
+    /// Returns all that is started for a stage: its steps, then its services.
+    pub fn started_for<'p>(&'p self, stage: &'p Stage) -> Vec<&'p Step> {
+        stage.steps.iter().chain(stage.services.iter().map(|id| &self.service(*id).start)).collect()
     }
 
     /// Tells whether a stage runs when none is named.

@@ -24,6 +24,10 @@ impl StageId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PoolId(pub u32);
 
+/// The place of a service in [`Pipeline::services`](super::pipeline::Pipeline::services).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceId(pub u32);
+
 /// One node of the pipeline.
 #[derive(Debug, Clone)]
 pub struct Stage {
@@ -67,6 +71,8 @@ pub struct Stage {
     pub retries: u32,
     /// The pool whose size bounds how many of its stages run at once.
     pub pool: Option<PoolId>,
+    /// What has to be running and ready while its steps run.
+    pub services: Vec<ServiceId>,
 }
 
 /// One line of `inputs`: files it means, or with `!` files it does not.
@@ -120,6 +126,14 @@ impl Command {
         match self {
             Self::Shell(line) => line.clone(),
             Self::Argv(words) => shell_join(words.iter().map(String::as_str)),
+        }
+    }
+
+    /// Returns the words that start it, where `shell` reads lines.
+    pub fn words(&self, shell: &[String]) -> Vec<String> {
+        match self {
+            Self::Shell(line) => shell.iter().chain([line]).cloned().collect(),
+            Self::Argv(words) => words.clone(),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::model::stage::{Command, Stage, StageId, Step};
 pub struct Named {
     /// The name or path, as written.
     pub name: String,
-    /// The index of the first step that starts it: its directory and its environment say what the name means.
+    /// The index of the first of what is started that starts it: its directory and its environment say what the name means.
     pub step: usize,
 }
 
@@ -32,12 +32,14 @@ pub struct Programs {
     pub inside: Vec<String>,
 }
 
-/// Returns the programs that the steps of `stage` start, where `commands` are what each really runs and `shell` what reads a string.
+/// Returns the programs that are started for `stage`, where `all` are its steps and the starts of its services, `commands` what each really
+/// runs and `shell` what reads a string.
 ///
-/// A name stands twice where steps may mean different programs by it, since their directory or their PATH differs.
-pub fn programs(stage: &Stage, commands: &[Command], shell: &[String]) -> Programs {
+/// A name stands twice where different programs may be meant by it, since the directory or the PATH differs.
+pub fn programs(stage: &Stage, all: &[&Step], commands: &[Command], shell: &[String]) -> Programs {
     let mut programs = Programs::default();
-    for (index, (step, command)) in stage.steps.iter().zip(commands).enumerate() {
+    let is_service = |index: usize| index >= stage.steps.len();
+    for (index, (step, command)) in all.iter().zip(commands).enumerate() {
         for name in started(command, shell) {
             let project_path = if name.contains('/') { within(&step.dir, &name).ok() } else { None };
             if let Some(path) = project_path {
@@ -46,7 +48,9 @@ pub fn programs(stage: &Stage, commands: &[Command], shell: &[String]) -> Progra
                 }
                 continue;
             }
-            let means_the_same = |named: &Named| named.name == name && surroundings(&stage.steps[named.step]) == surroundings(step);
+            let means_the_same = |named: &Named| {
+                named.name == name && surroundings(all[named.step]) == surroundings(step) && !is_service(named.step) && !is_service(index)
+            };
             if !is_asked(stage, &name) && !programs.bare.iter().any(means_the_same) {
                 programs.bare.push(Named { name, step: index });
             }
@@ -110,7 +114,7 @@ pub fn shims(pipeline: &Pipeline, path: Option<&OsStr>, root: &Path) -> Vec<(Sta
     for id in pipeline.ids().filter(|id| pipeline.stage(*id).cache) {
         let stage = pipeline.stage(id);
         let mut seen = BTreeSet::new();
-        for (name, own_path, dir) in names(stage, &stage.shell) {
+        for (name, own_path, dir) in names(stage, pipeline) {
             let path = own_path.map(OsString::from).or_else(|| path.map(OsStr::to_owned));
             let program =
                 known.entry((name, path, dir)).or_insert_with_key(|(name, path, dir)| identify(name, path.as_deref(), &root.join(dir)));
@@ -126,12 +130,15 @@ pub fn shims(pipeline: &Pipeline, path: Option<&OsStr>, root: &Path) -> Vec<(Sta
 }
 
 /// Returns each name to be identified, with the PATH that the file sets for it and the directory.
-fn names<'s>(stage: &'s Stage, shell: &[String]) -> Vec<(String, Option<&'s String>, &'s str)> {
-    let commands: Vec<Command> = stage.steps.iter().map(|step| step.command.clone()).collect();
+fn names<'s>(stage: &'s Stage, pipeline: &'s Pipeline) -> Vec<(String, Option<&'s String>, &'s str)> {
+    let all = pipeline.started_for(stage);
+    let commands: Vec<Command> = all.iter().map(|step| step.command.clone()).collect();
     let own = stage.env.get("PATH");
-    let started = programs(stage, &commands, shell).bare.into_iter().map(|named| {
-        let step = &stage.steps[named.step];
-        (named.name, step.env.get("PATH").or(own), step.dir.as_str())
+    let started = programs(stage, &all, &commands, &stage.shell).bare.into_iter().map(|named| {
+        let step = all[named.step];
+        let service = named.step.checked_sub(stage.steps.len()).and_then(|index| stage.services.get(index));
+        let around = service.map_or(own, |id| pipeline.service(*id).env.get("PATH"));
+        (named.name, step.env.get("PATH").or(around), step.dir.as_str())
     });
     let declared = declared(stage).into_iter().filter_map(|tool| match tool {
         Declared::Bare(name) => Some((name.to_owned(), own, stage.dir.as_str())),
@@ -188,8 +195,13 @@ mod tests {
             timeout: None,
             retries: 0,
             pool: None,
+            services: Vec::new(),
         };
         (stage, commands)
+    }
+
+    fn all(stage: &Stage) -> Vec<&Step> {
+        stage.steps.iter().collect()
     }
 
     fn shell(words: &[&str]) -> Vec<String> {
@@ -214,7 +226,7 @@ mod tests {
             ("", argv(&["rustc", "x"])),
         ];
         let (stage, commands) = stage(&steps, &[argv(&["rustc", "-vV"]), argv(&["cargo"])]);
-        let found = programs(&stage, &commands, &shell(&["sh", "-eu", "-c"]));
+        let found = programs(&stage, &all(&stage), &commands, &shell(&["sh", "-eu", "-c"]));
         assert_eq!(bare(&found), [("cargo", 0), ("../../out/x", 5), ("cargo", 6), ("/bin/ls", 7)]);
         assert_eq!(found.inside, ["ci/run.sh"]);
         assert_eq!(declared(&stage), [Declared::Question(&shell(&["rustc", "-vV"])), Declared::Bare("cargo")]);
@@ -230,15 +242,15 @@ mod tests {
             (&["python3", "-c"], &[("a", 0), ("python3", 1)]),
             (&["docker", "run", "x", "sh", "-c"], &[("a", 0), ("docker", 1)]),
         ] {
-            assert_eq!(bare(&programs(&stage, &commands, &shell(words))), expected);
+            assert_eq!(bare(&programs(&stage, &all(&stage), &commands, &shell(words))), expected);
         }
-        assert_eq!(programs(&stage, &commands, &shell(&["tools/bash", "-c"])).inside, ["tools/bash"]);
+        assert_eq!(programs(&stage, &all(&stage), &commands, &shell(&["tools/bash", "-c"])).inside, ["tools/bash"]);
     }
 
     #[test]
     fn the_path_of_a_step_tells_programs_apart() {
         let (mut stage, commands) = stage(&[("", line("x")), ("", line("x"))], &[]);
         stage.steps[1].env.insert("PATH".into(), "/opt".into());
-        assert_eq!(bare(&programs(&stage, &commands, &shell(&["sh", "-c"]))), [("x", 0), ("x", 1)]);
+        assert_eq!(bare(&programs(&stage, &all(&stage), &commands, &shell(&["sh", "-c"]))), [("x", 0), ("x", 1)]);
     }
 }

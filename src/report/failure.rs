@@ -6,7 +6,7 @@ use std::fmt::Write;
 use super::theme::Theme;
 use crate::base::text::{count, visible};
 use crate::model::event::StageFinished;
-use crate::model::outcome::Failure;
+use crate::model::outcome::{Failure, FailureKind};
 
 /// How many stages are named in one line.
 const NAMED: usize = 8;
@@ -26,7 +26,8 @@ pub fn render(finished: &StageFinished, failure: &Failure, lines: usize, places:
     let stage = visible(&finished.stage);
     let tail = &failure.tail[failure.tail.len().saturating_sub(lines)..];
     if !tail.is_empty() {
-        let title = format!("the last {} of {stage}", count(tail.len(), "line"));
+        let whose = if failure.kind == FailureKind::Service { "its service" } else { &*stage };
+        let title = format!("the last {} of {whose}", count(tail.len(), "line"));
         // Writing to a string cannot fail.
         let _infallible = writeln!(text, "{}", theme.faint(&title));
         for line in tail {

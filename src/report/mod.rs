@@ -6,6 +6,7 @@ pub mod failure;
 pub mod json;
 pub mod lines;
 pub mod places;
+mod services;
 pub mod terminal;
 pub mod theme;
 pub mod tolerant;

@@ -11,11 +11,11 @@ use tempfile::SpooledTempFile;
 use super::bars::{Bars, TICK};
 use super::lines::{Lines, tame};
 use super::theme::Theme;
-use super::{failure, places};
+use super::{failure, places, services};
 use crate::base::duration::show;
 use crate::base::text::{count, visible};
-use crate::model::event::{Event, EventKind, Listener, StageFinished, Stream};
-use crate::model::outcome::{Counts, RunOutcome, StageOutcome};
+use crate::model::event::{Event, EventKind, Listener, ServiceChanged, StageFinished, Stream};
+use crate::model::outcome::{Counts, FailureKind, RunOutcome, StageOutcome};
 
 /// What of the steps' output is shown, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -243,6 +243,12 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
         }
     }
 
+    fn service(&mut self, changed: &ServiceChanged) {
+        for line in services::lines(changed, self.is(Verbosity::Verbose), self.settings.theme) {
+            self.say(&line);
+        }
+    }
+
     fn headline(&self, finished: &StageFinished, why: Option<&str>) -> String {
         let theme = self.settings.theme;
         let took =
@@ -312,7 +318,8 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
         let names =
             |outcome| self.not_run.iter().filter(|other| other.outcome == outcome).filter(concerns).map(|other| &*other.stage).collect();
         let others = failure::Others { ended: names(StageOutcome::Cancelled), not_run: names(StageOutcome::Skipped) };
-        let is_shown_above = self.settings.show != Show::Failures && self.is(Verbosity::Normal);
+        // What a service printed was not.
+        let is_shown_above = self.settings.show != Show::Failures && self.is(Verbosity::Normal) && failure.kind != FailureKind::Service;
         let lines = if is_shown_above { LINES_AGAIN } else { usize::MAX };
         Some(failure::render(finished, failure, lines, &places, &others, self.settings.theme))
     }
@@ -391,6 +398,7 @@ impl<O: Write, E: Write> Listener for TerminalReporter<O, E> {
                 let line = self.settings.theme.warn(&format!("! {stage}{}", visible(text)));
                 self.say(&line);
             }
+            EventKind::Service(changed) => self.service(changed),
             EventKind::StageFinished(finished) => self.end_stage(finished),
             EventKind::RunFinished { outcome, duration_ms, counts, .. } => self.end(*outcome, *duration_ms, *counts),
         }

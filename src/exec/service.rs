@@ -1,0 +1,119 @@
+//! A process that runs beside steps until it is told to end: on a thread of its own, by the machinery of steps.
+//!
+//! Knows nothing of who uses it; whether it can be used, `probe` finds out.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::cancel::Cancel;
+use super::executor::{Ending, Owner, StepCommand, StepEnd};
+use super::local::LocalExecutor;
+use super::processes::{Process, descendants};
+use crate::model::event::Stream;
+
+/// Takes what a service prints, masked, cut at no character.
+pub type Log = Box<dyn FnMut(Stream, &[u8]) + Send>;
+
+/// Is called once, when nothing of a service is left.
+pub type Ended = Box<dyn FnOnce(StepEnd) + Send>;
+
+/// A service that was started.
+#[derive(Debug, Clone)]
+pub struct Service {
+    cancel: Arc<Cancel>,
+    owner: Owner,
+    /// The number of its process: 0 until there is one.
+    pid: Arc<AtomicI32>,
+    is_over: Arc<Mutex<bool>>,
+}
+
+impl LocalExecutor {
+    /// Starts a service; `ended` is called when it has ended, whyever, and all its processes with it.
+    ///
+    /// # Errors
+    /// Where the system has no threads or file descriptors left.
+    pub fn launch(&self, command: StepCommand, mut log: Log, ended: Ended) -> io::Result<Service> {
+        let cancel = Arc::new(Cancel::new()?);
+        let service = Service { cancel, owner: command.owner.clone(), pid: Arc::default(), is_over: Arc::default() };
+        let (executor, own) = (self.clone(), service.clone());
+        thread::Builder::new().name("service".to_owned()).spawn(move || {
+            let begun = |pid: rustix::process::Pid| own.pid.store(pid.as_raw_nonzero().get(), Ordering::SeqCst);
+            let run = AssertUnwindSafe(|| {
+                executor.run(&command, &own.cancel, &begun, &mut |stream, text| {
+                    log(stream, &text);
+                    None
+                })
+            });
+            let broken = |_| StepEnd { ending: Ending::NotStarted("shipway itself failed".to_owned()), left_behind: Vec::new() };
+            let end = catch_unwind(run).unwrap_or_else(broken);
+            // What still asks whether it is ready ends with it.
+            own.cancel.stop();
+            *own.is_over.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            drop(executor);
+            ended(end);
+        })?;
+        Ok(service)
+    }
+}
+
+impl Service {
+    /// Asks it to end: its signal, the grace, KILL.
+    pub fn stop(&self) {
+        self.cancel.stop();
+    }
+
+    /// Ends it now.
+    pub fn kill(&self) {
+        self.cancel.kill();
+    }
+
+    /// Tells whether it has ended, or was asked to.
+    pub fn is_ending(&self) -> bool {
+        self.cancel.is_stopped() || self.has_ended()
+    }
+
+    /// Tells whether its process has ended at this instant, also where nobody was told yet.
+    pub fn has_ended(&self) -> bool {
+        let is_over = *self.is_over.lock().unwrap_or_else(PoisonError::into_inner);
+        is_over || Process::look(self.pid()).is_some_and(|process| process.ended)
+    }
+
+    /// Returns what ends when it does, for what asks whether it is ready.
+    pub(super) fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+
+    pub(super) fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    fn pid(&self) -> i32 {
+        self.pid.load(Ordering::SeqCst)
+    }
+
+    /// Waits for `time`, or until it ends or is asked to.
+    pub fn pause(&self, time: Duration) {
+        let time = Timespec::try_from(time).ok();
+        let _woken = poll(&mut [PollFd::from_borrowed_fd(self.cancel.stop_source(), PollFlags::IN)], time.as_ref());
+    }
+
+    /// Returns all processes that are its own now: what descends from its process, and what was given to us and shows that it is its.
+    pub(super) fn family(&self) -> Vec<Process> {
+        let (all, own) = (Process::all(), i32::try_from(std::process::id()).unwrap_or(0));
+        let (variable, name) = self.owner.mark();
+        let is_its = |process: &&Process| {
+            let is_marked = || process.owner().is_some_and(|(v, n)| v == variable && n == name.as_bytes());
+            process.pid == self.pid() || (process.parent == own && (process.group == self.pid() || is_marked()))
+        };
+        let mut family: Vec<Process> = all.iter().filter(is_its).cloned().collect();
+        let roots: Vec<i32> = family.iter().map(|process| process.pid).collect();
+        family.extend(descendants(&all, &roots));
+        family
+    }
+}

@@ -242,7 +242,10 @@ impl Coordinator<'_, '_, '_> {
             if self.schedule.is_over() {
                 break;
             }
-            match self.listen() {
+            let message = self.listen();
+            // Before what the stages that wait for them say.
+            self.tell_of_services();
+            match message {
                 Some(Message::Happened(kinds)) => kinds.into_iter().for_each(|kind| self.emitter.emit(kind)),
                 Some(Message::Finished(id, kinds, finished)) => {
                     kinds.into_iter().for_each(|kind| self.emitter.emit(kind));
@@ -251,7 +254,6 @@ impl Coordinator<'_, '_, '_> {
                 Some(Message::Interrupted) => self.announce_interruption(),
                 None => {}
             }
-            self.tell_of_services();
         }
         self.services.end(self.cancel);
         self.tell_of_services();

@@ -287,7 +287,7 @@ impl Beginning {
             entry.process = Some(process.clone());
             None
         });
-        let mut pause = FIRST_PAUSE;
+        let (mut pause, mut missing) = (FIRST_PAUSE, None);
         loop {
             let question = self.definition.question(deadline);
             let has_printed = guard(&self.log).has_printed;
@@ -300,9 +300,12 @@ impl Beginning {
                 Found::Ready => return self.change(|entry| matches!(entry.state, State::Starting).then(|| entry.is_ready())),
                 Found::Foreign(text) => format!("service `{name}` cannot be used: {text}"),
                 Found::NotYet(why) if Instant::now() >= deadline => {
+                    // A question that was cut short says less than the answer before it.
+                    let why = missing.unwrap_or(why);
                     format!("service `{name}` was not ready after {}: {why}", show(self.definition.timeout))
                 }
-                Found::NotYet(_) => {
+                Found::NotYet(why) => {
+                    missing = Some(why);
                     process.pause(pause.min(deadline.saturating_duration_since(Instant::now())));
                     pause = (pause * 2).min(LONGEST_PAUSE);
                     continue;

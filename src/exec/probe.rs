@@ -80,18 +80,20 @@ pub fn look(executor: &LocalExecutor, service: &Service, ready: &Ready, has_prin
 
 /// Tells whether the service listens on `port`.
 fn listens(service: &Service, port: u16) -> Found {
-    let nobody = || Found::NotYet(format!("nothing listens on port {port}"));
-    let listeners = Listeners::on(port).filter(|listeners| !listeners.are_none());
-    if let Some(listeners) = &listeners {
-        if service.family().iter().any(|process| listeners.are_held_by(process.pid)) {
-            return Found::Ready;
-        }
-        if let Some(holder) = listeners.holder().filter(is_of_a_run) {
-            return Found::Foreign(format!("port {port} was taken first {}", by(Some(&holder))));
-        }
+    let listeners = || Listeners::on(port).filter(|listeners| !listeners.are_none());
+    let are_its = |listeners: &Listeners| service.family().iter().any(|process| listeners.are_held_by(process.pid));
+    if listeners().is_some_and(|listeners| are_its(&listeners)) {
+        return Found::Ready;
     }
-    // Nobody listened before the start: what does now, and is of no run, does so for the service, as what a container engine starts.
-    if connect(port).is_ok() { Found::Ready } else { nobody() }
+    if connect(port).is_err() {
+        return Found::NotYet(format!("nothing listens on port {port}"));
+    }
+    // Looked at only now: who has answered was not there before it was looked for.
+    match listeners().filter(|listeners| !are_its(listeners)).and_then(|listeners| listeners.holder()) {
+        Some(holder) if is_of_a_run(&holder) => Found::Foreign(format!("port {port} was taken first {}", by(Some(&holder)))),
+        // Nobody listened before the start: what does now, and is of no run, does so for the service, as what a container engine starts.
+        Some(_) | None => Found::Ready,
+    }
 }
 
 /// Tells whether the process, or one above it, was started by a shipway.
@@ -164,12 +166,12 @@ fn status_by(mut stream: &TcpStream, address: &Address) -> io::Result<u16> {
 /// Runs the command that asks; its last line says why not.
 fn ask(executor: &LocalExecutor, service: &Service, command: &StepCommand, shown: &str) -> Found {
     let mut printed = Vec::new();
-    let end = executor.run(command, service.cancel(), &|_| (), &mut |_, text| {
+    let end = service.ask(executor, command, &mut |_, text| {
         printed.extend_from_slice(&text);
         printed.drain(..printed.len().saturating_sub(4096));
         None
     });
-    debug_assert_eq!(command.owner, *service.owner(), "what it leaves behind is the service's");
+    let Some(end) = end else { return Found::NotYet("it has ended".to_owned()) };
     let text = String::from_utf8_lossy(&printed).into_owned();
     let last = text.lines().rfind(|line| !line.trim().is_empty()).map_or_else(String::new, |line| format!(": {}", visible(line.trim())));
     let how = match end.ending {

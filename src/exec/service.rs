@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::cancel::Cancel;
-use super::executor::{Ending, Owner, StepCommand, StepEnd};
+use super::executor::{Ending, OutputSink, Owner, StepCommand, StepEnd};
 use super::local::LocalExecutor;
 use super::processes::{Process, descendants};
 use crate::model::event::Stream;
@@ -31,6 +31,8 @@ pub struct Service {
     /// The number of its process: 0 until there is one.
     pid: Arc<AtomicI32>,
     is_over: Arc<Mutex<bool>>,
+    /// Held while a command asks whether it is ready.
+    asked: Arc<Mutex<()>>,
 }
 
 impl LocalExecutor {
@@ -40,7 +42,7 @@ impl LocalExecutor {
     /// Where the system has no threads or file descriptors left.
     pub fn launch(&self, command: StepCommand, mut log: Log, ended: Ended) -> io::Result<Service> {
         let cancel = Arc::new(Cancel::new()?);
-        let service = Service { cancel, owner: command.owner.clone(), pid: Arc::default(), is_over: Arc::default() };
+        let service = Service { cancel, owner: command.owner.clone(), pid: Arc::default(), is_over: Arc::default(), asked: Arc::default() };
         let (executor, own) = (self.clone(), service.clone());
         thread::Builder::new().name("service".to_owned()).spawn(move || {
             let begun = |pid: rustix::process::Pid| own.pid.store(pid.as_raw_nonzero().get(), Ordering::SeqCst);
@@ -52,8 +54,9 @@ impl LocalExecutor {
             });
             let broken = |_| StepEnd { ending: Ending::NotStarted("shipway itself failed".to_owned()), left_behind: Vec::new() };
             let end = catch_unwind(run).unwrap_or_else(broken);
-            // What still asks whether it is ready ends with it.
+            // What still asks whether it is ready ends with it: until then what the service left may be thought to be the asker's.
             own.cancel.stop();
+            drop(own.asked.lock().unwrap_or_else(PoisonError::into_inner));
             *own.is_over.lock().unwrap_or_else(PoisonError::into_inner) = true;
             drop(executor);
             ended(end);
@@ -84,13 +87,11 @@ impl Service {
         is_over || Process::look(self.pid()).is_some_and(|process| process.ended)
     }
 
-    /// Returns what ends when it does, for what asks whether it is ready.
-    pub(super) fn cancel(&self) -> &Cancel {
-        &self.cancel
-    }
-
-    pub(super) fn owner(&self) -> &Owner {
-        &self.owner
+    /// Runs a command that asks whether it is ready, to whose end nothing of the service has ended for good; `None` where it is ending.
+    pub(super) fn ask(&self, executor: &LocalExecutor, command: &StepCommand, output: &mut OutputSink<'_>) -> Option<StepEnd> {
+        debug_assert_eq!(command.owner, self.owner, "what it leaves behind is the service's");
+        let _asking = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        (!self.cancel.is_stopped()).then(|| executor.run(command, &self.cancel, &|_| (), output))
     }
 
     fn pid(&self) -> i32 {

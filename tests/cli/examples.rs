@@ -27,6 +27,7 @@ examples! {
     hello with "sh",
     monorepo with "python3",
     node with "node",
+    postgres with "psql",
     python with "python3",
     rust with "cargo",
 }

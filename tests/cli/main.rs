@@ -22,4 +22,5 @@ mod processes;
 mod project;
 mod run;
 mod scale;
+mod services;
 mod store;

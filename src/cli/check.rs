@@ -12,6 +12,7 @@ use crate::base::text::{count, visible};
 use crate::engine::checkout::lister;
 use crate::git::repo::Repository;
 use crate::model::outcome::Exit;
+use crate::model::service::Service;
 use crate::model::stage::{Selector, keep_out};
 use crate::programs::shim::Shim;
 use crate::programs::tools;
@@ -23,8 +24,13 @@ const MOST_NAMED: usize = 3;
 /// Validates, and warns of what is probably not meant.
 pub(super) fn run(global: &Global, screen: &mut Screen) -> Result<Exit, Failing> {
     let project = Project::load(global)?;
-    let warnings: Vec<Diagnostic> =
-        inputs(&project).into_iter().chain(shims(&project)).chain(ignored(&project)).chain(caught(&project)).collect();
+    let warnings: Vec<Diagnostic> = inputs(&project)
+        .into_iter()
+        .chain(shims(&project))
+        .chain(ignored(&project))
+        .chain(caught(&project))
+        .chain(unused(&project))
+        .collect();
     let text = diagnostics::render(&warnings, &project.sources, screen.err_theme.coloured);
     let _tolerant = std::io::Write::write_all(&mut screen.err, text.as_bytes());
     let pipeline = &project.loaded.pipeline;
@@ -110,6 +116,19 @@ fn caught(project: &Project) -> Vec<Diagnostic> {
         }
     }
     warnings
+}
+
+/// Warns of services that no stage names.
+fn unused(project: &Project) -> Vec<Diagnostic> {
+    let pipeline = &project.loaded.pipeline;
+    let used: HashSet<_> = pipeline.stages.iter().flat_map(|stage| &stage.services).map(|id| id.0 as usize).collect();
+    let unused = pipeline.services.iter().zip(&project.loaded.service_places).enumerate().filter(|(index, _)| !used.contains(index));
+    let warning = |(_, (service, place)): (usize, (&Service, &std::ops::Range<usize>))| {
+        let message = format!("the service `{}` is used by no stage", visible(&service.name));
+        let help = format!("a stage names what has to run beside it: services = [\"{}\"]", visible(&service.name));
+        Diagnostic::warning(message, place.clone(), "never started").help(help)
+    };
+    unused.map(warning).collect()
 }
 
 fn shims(project: &Project) -> Vec<Diagnostic> {

@@ -34,6 +34,8 @@ pub struct Loaded {
     pub input_places: Vec<Vec<Range<usize>>>,
     /// Where in the files the name of each stage stands.
     pub stage_places: Vec<Range<usize>>,
+    /// Where in the files the name of each service stands.
+    pub service_places: Vec<Range<usize>>,
 }
 
 /// Returns the pipeline that `source` declares, which includes no other file.
@@ -82,9 +84,9 @@ fn resolve(gathered: &Gathered, problems: &mut Vec<Diagnostic>) -> Option<Loaded
         });
     let main = &gathered.files[0].fields;
     let name = main.table("pipeline")?.text("name")?.to_owned();
-    let (stages, services, pools) = (stages.collect(), services.all, pools.all);
+    let (stages, services, service_places, pools) = (stages.collect(), services.all, services.places, pools.all);
     let pipeline = Pipeline { name, default, included, stages, services, pools, graph: graph?, cache: cache(main) };
-    Some(Loaded { pipeline, input_places, stage_places })
+    Some(Loaded { pipeline, input_places, stage_places, service_places })
 }
 
 /// Returns what runs when no stage is named. What an included file says of that holds where it is run alone.

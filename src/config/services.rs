@@ -1,6 +1,7 @@
 //! From the fields of a service to the service, and from the names in `services` to their places.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::include::Gathered;
@@ -15,6 +16,8 @@ use crate::model::stage::{Command, ServiceId, Step};
 #[derive(Debug)]
 pub(super) struct Services {
     pub(super) all: Vec<Service>,
+    /// Where the name of each stands.
+    pub(super) places: Vec<Range<usize>>,
     /// Of each its file, and its name there.
     written: Vec<(usize, String)>,
 }
@@ -23,12 +26,13 @@ impl Services {
     /// Returns the services of all files, in their order; those of an included file are called as its stages are. One that is not whole has
     /// no place; its problems are told.
     pub(super) fn new(gathered: &Gathered, problems: &mut Vec<Diagnostic>) -> Self {
-        let mut services = Self { all: Vec::new(), written: Vec::new() };
+        let mut services = Self { all: Vec::new(), places: Vec::new(), written: Vec::new() };
         for (place, file) in gathered.files.iter().enumerate() {
             let home = file.home(place);
             for (name, fields) in file.fields.tables("services").unwrap_or_default() {
                 if let Some(service) = service(&home, name, fields, problems) {
                     services.all.push(service);
+                    services.places.push(name.span.clone());
                     services.written.push((place, name.value.clone()));
                 }
             }

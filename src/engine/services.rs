@@ -331,3 +331,6 @@ impl Beginning {
         self.change(|entry| entry.is_alive().then(|| entry.end(end)));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -201,21 +201,21 @@ const USES: &str = "[stages.a]\nservices = [\"db\"]\ninputs = []\nsteps = [\"tru
 
 #[test]
 fn a_service_that_is_never_ready_fails_its_users_and_says_what_is_missing() {
-    let case = with("[services.db]\nstart = [SERVE, \"print:hello\"]\nready = { port = PORT }\ntimeout = \"300ms\"\n", USES);
+    let case = with("[services.db]\nstart = [SERVE, \"print:hello\"]\nready = { port = PORT }\ntimeout = \"3s\"\n", USES);
     let (reason, failure, _) = case.fails(&[]);
-    assert_eq!(reason, "service `db` was not ready after 300ms: nothing listens on port PORT");
+    assert_eq!(reason, "service `db` was not ready after 3s: nothing listens on port PORT");
     assert_eq!(failure["tail"], serde_json::json!(["hello"]));
     assert!(failure["command"].as_str().unwrap().contains("print:hello"));
     case.set(&format!("[services.db]\nstart = [SERVE]\nready = {{ log = \"up\" }}\ntimeout = \"100ms\"\n{USES}"));
     assert_eq!(case.fails(&[]).0, "service `db` was not ready after 100ms: it has not printed `up`");
-    case.set(&format!("[services.db]\nstart = [SERVE]\nready = {{ command = \"echo no; exit 3\" }}\ntimeout = \"200ms\"\n{USES}"));
-    assert_eq!(case.fails(&[]).0, "service `db` was not ready after 200ms: `echo no; exit 3` exits with code 3: no");
+    case.set(&format!("[services.db]\nstart = [SERVE]\nready = {{ command = \"echo no; exit 3\" }}\ntimeout = \"3s\"\n{USES}"));
+    assert_eq!(case.fails(&[]).0, "service `db` was not ready after 3s: `echo no; exit 3` exits with code 3: no");
     case.set(&format!("[services.db]\nstart = [SERVE]\nready = {{ command = \"sleep 1000\" }}\ntimeout = \"200ms\"\n{USES}"));
     assert_eq!(case.fails(&[]).0, "service `db` was not ready after 200ms: `sleep 1000` does not end");
     case.set(&format!(
-        "[services.db]\nstart = [SERVE, \"http:PORT:1000000\"]\nready = {{ http = \"http://127.0.0.1:PORT/up\" }}\ntimeout = \"1s\"\n{USES}"
+        "[services.db]\nstart = [SERVE, \"http:PORT:1000000\"]\nready = {{ http = \"http://127.0.0.1:PORT/up\" }}\ntimeout = \"3s\"\n{USES}"
     ));
-    let why = "service `db` was not ready after 1s: http://127.0.0.1:PORT/up answers with status 503";
+    let why = "service `db` was not ready after 3s: http://127.0.0.1:PORT/up answers with status 503";
     assert_eq!(case.fails(&[]).0, why);
 }
 
@@ -458,11 +458,11 @@ fn the_guard_ends_the_services_of_a_shipway_that_is_killed() {
 #[test]
 fn the_limit_of_the_run_counts_while_a_service_is_awaited() {
     let case = with("[services.db]\nstart = [SERVE]\nready = { log = \"up\" }\n", USES);
-    let (code, events) = case.run(&["--timeout", "500ms"]);
+    let (code, events) = case.run(&["--timeout", "3s"]);
     assert_eq!(code, 1);
     let finished = event(&events, "stage-finished", "a");
     assert_eq!(finished["failure"]["kind"], "timeout");
-    assert_eq!(finished["reason"], "the run's limit of 500ms was over while it waited for `db`");
+    assert_eq!(finished["reason"], "the run's limit of 3s was over while it waited for `db`");
 }
 
 #[test]
@@ -608,10 +608,36 @@ fn a_postgres_that_is_killed_in_use_fails_its_users_whoever_notices_first() {
 fn the_guard_ends_a_postgres_whose_workers_are_in_sessions_of_their_own() {
     let Some(case) = postgres("[\"touch $XDG_N/begun; psql -p PORT -c 'select pg_sleep(1000)'\"]") else { return };
     let mut child = start(case.project.command(["run"]));
-    let mark = case.project.aside("pg").display().to_string();
     until("it is used", || case.project.aside("begun").exists());
-    assert_ne!(processes(&mark), [] as [&str; 0]);
+    let postmaster = fs::read_to_string(case.project.aside("pg/data/postmaster.pid")).unwrap().lines().next().unwrap().to_owned();
+    let workers = fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children")).unwrap();
+    let all: Vec<&str> = workers.split_whitespace().chain([postmaster.as_str()]).collect();
+    assert!(all.len() > 3, "{all:?}");
     child.kill().unwrap();
     child.wait().unwrap();
-    until("the guard has ended all", || processes(&mark).is_empty() && processes(&format!("postgres: {}", case.port)).is_empty());
+    let is_postgres = |pid: &&str| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("postgres"));
+    until("the guard has ended all", || !all.iter().any(is_postgres));
+}
+
+#[test]
+fn a_service_that_nobody_uses_is_warned_of_and_never_started() {
+    let case = Case::new("[services.db]\nstart = [SERVE]\nready = { port = PORT }\n[stages.a]\nsteps = [\"true\"]\n");
+    let said = case.project.shipway(["check"]).exits(0);
+    assert!(said.stderr.contains("the service `db` is used by no stage"), "{}", said.stderr);
+    assert_eq!(case.run(&[]).0, 0);
+    assert_eq!(case.starts(), 0);
+}
+
+#[test]
+fn the_defaults_may_name_services_and_the_schema_knows_them() {
+    let case = with(
+        LISTENING,
+        "[defaults]\nservices = [\"db\"]\n[stages.a]\nsteps = [\"CALL PORT\"]\n[stages.b]\nservices = []\nsteps = [\"true\"]\n",
+    );
+    assert_eq!(case.run(&["b"]).0, 0);
+    assert_eq!(case.starts(), 0);
+    assert_eq!(case.run(&["a"]).0, 0);
+    let schema: Value = serde_json::from_str(&case.project.shipway(["schema"]).exits(0).stdout).unwrap();
+    let ready = &schema["properties"]["services"]["additionalProperties"]["properties"]["ready"];
+    assert_eq!((&ready["minProperties"], &ready["properties"]["port"]["maximum"]), (&1.into(), &65535.into()));
 }

@@ -219,8 +219,8 @@ impl Entry {
             Ending::TimedOut | Ending::Cancelled => "was ended".to_owned(),
             Ending::NotStarted(reason) => format!("could not be started: {reason}"),
         };
-        // What went on without its first process was meant to: no other hint is as likely.
-        let is_daemon = matches!(end.ending, Ending::Exited(0));
+        // What ends well and early, or goes on without its first process, was meant to.
+        let is_daemon = end.ending == Ending::Exited(0) && (matches!(self.state, State::Starting) || !end.left_behind.is_empty());
         let help = if is_daemon { "; a service must stay in the foreground, not start a daemon" } else { "" };
         let reason = match (&self.state, &end.ending) {
             (State::Doomed(reason), _) => Some(reason.clone()),

@@ -82,7 +82,7 @@ steps = ["true"]
         "`TOKEN` is both in `env` and in `secrets`",
         "would write the same output",
         "there is no pool `bd`",
-        "a stage has no key `services`",
+        "there is no service `postgres`",
         "the value `1` stands twice in its axis",
         "`-d` cannot be a name",
     ];
@@ -93,13 +93,13 @@ steps = ["true"]
 
 #[test]
 fn keys_of_later_work_are_refused() {
-    for line in ["sandbox = \"off\"", "services = [\"x\"]", "run-on = \"local\"", "[stages.a.reports]"] {
+    for line in ["sandbox = \"off\"", "run-on = \"local\"", "[stages.a.reports]"] {
         assert!(
             refused(&format!("[pipeline]\nname = \"x\"\n[stages.a]\nsteps = [\"true\"]\n{line}\n")).contains("a stage has no key"),
             "{line}"
         );
     }
-    for table in ["hook", "release", "environments.x", "targets.x", "delivery", "remote", "services.x"] {
+    for table in ["hook", "release", "environments.x", "targets.x", "delivery", "remote"] {
         assert!(refused(&format!("[pipeline]\nname = \"x\"\n[{table}]\n")).contains("the file has no key"), "{table}");
     }
 }

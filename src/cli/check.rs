@@ -32,7 +32,9 @@ pub(super) fn run(global: &Global, screen: &mut Screen) -> Result<Exit, Failing>
         .chain(unused(&project))
         .collect();
     let text = diagnostics::render(&warnings, &project.sources, screen.err_theme.coloured);
-    let _tolerant = std::io::Write::write_all(&mut screen.err, text.as_bytes());
+    if !text.is_empty() {
+        screen.tell(text.strip_suffix('\n').unwrap_or(&text));
+    }
     let pipeline = &project.loaded.pipeline;
     let warned = if warnings.is_empty() { String::new() } else { format!(", {}", count(warnings.len(), "warning")) };
     screen.print(&format!("{} is valid: {}{warned}\n", project.sources.main().name, count(pipeline.stages.len(), "stage")));

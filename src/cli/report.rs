@@ -15,6 +15,7 @@ use crate::base::nearest;
 use crate::model::event::Listener;
 use crate::model::outcome::Exit;
 use crate::record::reader::{Record, records};
+use crate::report::dialect::Dialect;
 use crate::report::json::JsonReporter;
 use crate::report::terminal::{Settings, Show, TerminalReporter, Verbosity};
 use crate::report::theme::Theme;
@@ -45,6 +46,8 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
     let root = Project::folder(global)?;
     let record = find(records(&root).context("the recorded runs cannot be read")?, arguments.run.as_deref())?;
     let theme = if arguments.output.is_none() { screen.out_theme } else { Theme { coloured: false } };
+    // What is shown again is no news for the CI system, and what steps said is none of its commands.
+    let dialect = if arguments.output.is_none() { screen.dialect.clone() } else { Dialect::plain() };
     let write = |out: &mut dyn Write| -> std::io::Result<()> {
         match arguments.format {
             Form::Json => replay(&record, &mut JsonReporter::new(out)),
@@ -56,6 +59,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
                     is_terminal: true,
                     output_theme: theme,
                     theme,
+                    dialect: dialect.clone(),
                     root: root.clone(),
                 };
                 let out = std::cell::RefCell::new(out);

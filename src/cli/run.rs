@@ -24,6 +24,7 @@ use crate::model::event::Listener;
 use crate::model::outcome::Exit;
 use crate::model::select::{Request, Selection};
 use crate::record::writer::Recorder;
+use crate::report::dialect::Dialect;
 use crate::report::json::JsonReporter;
 use crate::report::terminal::{Settings, Show, TerminalReporter, Verbosity};
 
@@ -200,7 +201,10 @@ fn execute(
 
 fn settings(global: &Global, arguments: &Arguments, plan: &Plan<'_>, screen: &Screen) -> Settings {
     let is_terminal = std::io::stdout().is_terminal();
-    let has_region = std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+    let dialect = Dialect::of(|name| std::env::var(name).ok(), plan.root());
+    // What a CI system shows as a terminal is a log all the same.
+    let is_ci = !dialect.is_plain() || std::env::var("CI").is_ok_and(|ci| !["", "0", "false"].contains(&&*ci));
+    let has_region = !is_ci && std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
     let show = match arguments.output {
         Output::Stream => Show::Stream,
         Output::Failures => Show::Failures,
@@ -220,6 +224,7 @@ fn settings(global: &Global, arguments: &Arguments, plan: &Plan<'_>, screen: &Sc
         is_terminal,
         output_theme: screen.out_theme,
         theme: screen.err_theme,
+        dialect,
         root: plan.root().to_owned(),
     }
 }

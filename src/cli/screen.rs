@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, LineWriter, Stderr, Stdout, Write};
+use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue};
 
@@ -10,6 +11,7 @@ use super::flags::When;
 use crate::base::text::shell_quote;
 use crate::model::outcome::Exit;
 use crate::report::diagnostics;
+use crate::report::dialect::Dialect;
 use crate::report::theme::Theme;
 use crate::report::tolerant::Tolerant;
 
@@ -20,12 +22,20 @@ pub(super) struct Screen {
     pub(super) err: Tolerant<Stderr>,
     pub(super) out_theme: Theme,
     pub(super) err_theme: Theme,
+    /// The language of who reads it; here nobody is commanded.
+    pub(super) dialect: Dialect,
 }
 
 impl Screen {
     pub(super) fn new() -> Self {
         let plain = Theme { coloured: false };
-        Self { out: Tolerant::new(LineWriter::new(io::stdout())), err: Tolerant::new(io::stderr()), out_theme: plain, err_theme: plain }
+        Self {
+            out: Tolerant::new(LineWriter::new(io::stdout())),
+            err: Tolerant::new(io::stderr()),
+            out_theme: plain,
+            err_theme: plain,
+            dialect: Dialect::of(|name| std::env::var(name).ok(), Path::new("/")).silent(),
+        }
     }
 
     /// Decides on colours: by the flag, else `NO_COLOR`, else `CLICOLOR_FORCE`, else where a terminal is.
@@ -58,7 +68,7 @@ impl Screen {
             self.print(&text);
         } else {
             let text = if io::stderr().is_terminal() { rendered.ansi().to_string() } else { rendered.to_string() };
-            let _tolerant = self.err.write_all(text.as_bytes());
+            self.tell(text.trim_end_matches('\n'));
             if let Some(hint) = hint(error) {
                 let _tolerant = writeln!(self.err, "\n  {} {hint}", self.err_theme.strong("help:"));
             }
@@ -70,17 +80,22 @@ impl Screen {
     pub(super) fn complain(&mut self, message: &str, help: Option<&str>) {
         let theme = self.err_theme;
         let help = help.map(|help| format!("\n  {} {help}", theme.strong("help:"))).unwrap_or_default();
-        let _tolerant = writeln!(self.err, "{} {message}{help}", theme.bad("error:"));
+        self.tell(&format!("{} {message}{help}", theme.bad("error:")));
+    }
+
+    /// Writes to standard error what may hold words of others.
+    pub(super) fn tell(&mut self, text: &str) {
+        let _tolerant = writeln!(self.err, "{}", self.dialect.guard_text(text));
     }
 
     /// Writes a line about what was done.
     pub(super) fn say(&mut self, message: &str) {
-        let _tolerant = writeln!(self.err, "{message}");
+        self.tell(message);
     }
 
     /// Writes a warning.
     pub(super) fn warn(&mut self, message: &str) {
-        let _tolerant = writeln!(self.err, "{} {message}", self.err_theme.warn("warning:"));
+        self.tell(&format!("{} {message}", self.err_theme.warn("warning:")));
     }
 
     /// Says why a command failed, if it did, and returns what to exit with.
@@ -93,7 +108,8 @@ impl Screen {
             }
             Err(Failing::File(sources, problems)) => {
                 let text = diagnostics::render(&problems, &sources, self.err_theme.coloured);
-                let _tolerant = self.err.write_all(text.as_bytes());
+                self.tell(text.trim_end_matches('\n'));
+                self.tell("");
                 self.complain(
                     &format!(
                         "{} is not valid: {}; nothing has run",

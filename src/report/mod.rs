@@ -2,11 +2,13 @@
 
 pub mod bars;
 pub mod diagnostics;
+pub mod dialect;
 pub mod failure;
 pub mod json;
 pub mod lines;
 pub mod places;
 mod services;
+pub mod step_summary;
 pub mod terminal;
 pub mod theme;
 pub mod tolerant;

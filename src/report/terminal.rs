@@ -9,13 +9,17 @@ use std::time::{Duration, Instant};
 use tempfile::SpooledTempFile;
 
 use super::bars::{Bars, TICK};
+use super::dialect::Dialect;
+use super::dialect::group::Group;
+use super::failure;
 use super::lines::{Lines, tame};
+use super::places::{self, Found};
+use super::services;
 use super::theme::Theme;
-use super::{failure, places, services};
 use crate::base::duration::show;
 use crate::base::text::{count, visible};
 use crate::model::event::{Event, EventKind, Listener, ServiceChanged, StageFinished, Stream};
-use crate::model::outcome::{Counts, FailureKind, RunOutcome, StageOutcome};
+use crate::model::outcome::{Counts, Failure, FailureKind, RunOutcome, StageOutcome};
 
 /// What of the steps' output is shown, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +58,8 @@ pub struct Settings {
     pub output_theme: Theme,
     /// Colours of what goes to standard error.
     pub theme: Theme,
+    /// The language of who reads it.
+    pub dialect: Dialect,
     /// The project's folder, to tell places in files from other words with colons.
     pub root: PathBuf,
 }
@@ -134,7 +140,13 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
     }
 
     fn say(&mut self, line: &str) {
+        let line = self.settings.dialect.guard_text(line);
         self.put(Stream::Stderr, format!("{line}\n"));
+    }
+
+    /// Writes lines that the reader shall obey.
+    fn command(&mut self, lines: impl IntoIterator<Item = String>) {
+        lines.into_iter().for_each(|line| self.put(Stream::Stderr, line));
     }
 
     fn write_pending(&mut self) {
@@ -192,7 +204,7 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
 
     /// Writes output as it comes: as it is to a file, line by line to a terminal or where several stages share the screen.
     fn stream(&mut self, stage: &Arc<str>, stream: Stream, text: &[u8]) {
-        if !self.prefixed && !self.settings.is_terminal && self.bars.is_none() {
+        if !self.prefixed && !self.settings.is_terminal && self.bars.is_none() && self.settings.dialect.is_plain() {
             return self.put(stream, text);
         }
         let mut lines = self.lines.remove(&(stage.clone(), stream)).unwrap_or_default();
@@ -207,16 +219,21 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
             let name = format!("{:<width$} │ ", visible(stage), width = self.width);
             text.extend_from_slice(theme.faint(&name).as_bytes());
         }
-        if self.settings.is_terminal || self.bars.is_some() {
+        if !self.settings.dialect.is_plain() {
+            text.extend_from_slice(tame(line, true).as_bytes());
+            text = self.settings.dialect.guard(&text).into_owned().into_bytes();
+        } else if self.settings.is_terminal || self.bars.is_some() {
             text.extend_from_slice(tame(line, theme.coloured).as_bytes());
         } else {
             text.extend_from_slice(line);
         }
         text.push(b'\n');
-        self.put(stream, text);
+        // The readers of groups read our two streams in no sure order.
+        let is_group = self.settings.show == Show::Grouped && !self.settings.dialect.is_plain();
+        self.put(if is_group { Stream::Stderr } else { stream }, text);
     }
 
-    fn end_stage(&mut self, finished: &StageFinished) {
+    fn end_stage(&mut self, finished: &StageFinished, at: i64) {
         let why = self.running.remove(&finished.stage).and_then(|(_, why)| why);
         self.flaky += usize::from(finished.flaky);
         if let Some(bars) = &mut self.bars {
@@ -231,11 +248,26 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
             StageOutcome::Skipped => self.is(Verbosity::Verbose),
             StageOutcome::Passed | StageOutcome::Cached | StageOutcome::Failed | StageOutcome::Cancelled => self.is(Verbosity::Normal),
         };
-        if is_news {
-            let line = self.headline(finished, why.as_deref());
-            self.say(&line);
+        let title = self.headline(finished, why.as_deref());
+        let group = Group {
+            stage: &finished.stage,
+            title: &title,
+            began: at - i64::try_from(finished.duration_ms / 1000).unwrap_or_default(),
+            ended: at,
+            is_open: finished.outcome == StageOutcome::Failed,
+        };
+        let opening = self.settings.dialect.open(&group).filter(|_| self.groups.contains_key(&finished.stage));
+        let closing = opening.as_ref().and_then(|_| self.settings.dialect.close(&group));
+        if opening.is_none() && is_news {
+            self.say(&title);
         }
+        self.command(opening);
         self.write_group(finished);
+        self.command(closing);
+        if matches!(finished.outcome, StageOutcome::Passed | StageOutcome::Cached) {
+            let found = self.settings.dialect.findings(finished);
+            self.command(found);
+        }
         match finished.outcome {
             StageOutcome::Failed => self.failed.push(finished.clone()),
             StageOutcome::Skipped | StageOutcome::Cancelled => self.not_run.push(finished.clone()),
@@ -298,8 +330,13 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
         }
         let theme = self.settings.theme;
         let report: String = self.failed.iter().filter_map(|finished| Some(format!("\n{}", self.failure(finished)?))).collect();
+        for finished in std::mem::take(&mut self.failed) {
+            let places = self.places(&finished);
+            let lines = self.settings.dialect.failure(&finished, &places);
+            self.command(lines);
+        }
         if !report.is_empty() {
-            self.put(Stream::Stderr, report + "\n");
+            self.say(&report);
         }
         if self.is(Verbosity::Normal) || outcome != RunOutcome::Passed {
             let line = summary(outcome, duration_ms, counts, self.flaky, theme);
@@ -308,9 +345,14 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
         self.write_pending();
     }
 
+    fn places(&self, finished: &StageFinished) -> Vec<Found> {
+        let find = |failure: &Failure| places::places(&failure.tail, &self.settings.root, Path::new(&failure.dir));
+        finished.failure.as_ref().map(find).unwrap_or_default()
+    }
+
     fn failure(&self, finished: &StageFinished) -> Option<String> {
         let failure = finished.failure.as_ref()?;
-        let places = places::places(&failure.tail, &self.settings.root, Path::new(&failure.dir));
+        let places: Vec<String> = self.places(finished).into_iter().map(|found| found.shown).collect();
         // With several failures each names what it is the reason of.
         let because = format!("`{}`", finished.stage);
         let is_alone = self.failed.len() == 1;
@@ -392,14 +434,18 @@ impl<O: Write, E: Write> Listener for TerminalReporter<O, E> {
                 }
                 self.output(stage, *stream, text);
             }
-            EventKind::Output { .. } | EventKind::StepFinished { .. } | EventKind::Findings(_) => {}
+            EventKind::Output { .. } | EventKind::StepFinished { .. } => {}
+            EventKind::Findings(findings) => self.settings.dialect.remember(findings),
             EventKind::Notice { stage, text } => {
+                if let Some(line) = self.settings.dialect.notice(stage.as_deref(), text) {
+                    return self.command([line]);
+                }
                 let stage = stage.as_deref().map(|stage| format!("{}: ", visible(stage))).unwrap_or_default();
                 let line = self.settings.theme.warn(&format!("! {stage}{}", visible(text)));
                 self.say(&line);
             }
             EventKind::Service(changed) => self.service(changed),
-            EventKind::StageFinished(finished) => self.end_stage(finished),
+            EventKind::StageFinished(finished) => self.end_stage(finished, event.at.as_second()),
             EventKind::RunFinished { outcome, duration_ms, counts, .. } => self.end(*outcome, *duration_ms, *counts),
         }
     }

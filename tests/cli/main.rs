@@ -9,6 +9,7 @@
 mod affected;
 mod beside;
 mod cache;
+mod ci;
 mod crash;
 mod examples;
 mod faults;

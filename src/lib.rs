@@ -6,11 +6,11 @@
 //! floor 5  main.rs
 //! floor 4  cli/       what people type and are told; the only place that knows every other
 //! floor 3  engine/    plan, schedule, key, turn, attempt, run: what may start, what is reused, what one stage does
-//! floor 2  config/  inputs/   programs/  cache/       exec/  record/  report/      siblings; none imports another
-//!          file     which     what       keys, and    steps  runs     what
-//!          to       files a   starts,    what lies    as     of the   people
-//!          model    stage     which one  in outputs   procs  past     see
-//!                   reads     it is
+//! floor 2  config/  inputs/   programs/  cache/       exec/  record/  report/  starter/      siblings; none imports another
+//!          file     which     what       keys, and    steps  runs     what     a first
+//!          to       files a   starts,    what lies    as     of the   people   pipeline,
+//!          model    stage     which one  in outputs   procs  past     see      for a project
+//!                   reads     it is                                            without one
 //! floor 1  model/     the nouns: pipeline, stage, graph, event, outcome; pure data
 //!          store/     what came out of stages: records, blobs       git/  what git knows
 //! floor 0  base/      digits and letters: paths, digests, durations, text, secrets, diagnostics
@@ -40,4 +40,5 @@ pub mod model;
 pub mod programs;
 pub mod record;
 pub mod report;
+pub mod starter;
 pub mod store;

@@ -6,8 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floors of the house, the ground first; folders of one floor do not import each other.
-const FLOORS: [&[&str]; 5] =
-    [&["base"], &["model", "git", "store"], &["config", "inputs", "programs", "cache", "exec", "record", "report"], &["engine"], &["cli"]];
+const FLOORS: [&[&str]; 5] = [
+    &["base"],
+    &["model", "git", "store"],
+    &["config", "inputs", "programs", "cache", "exec", "record", "report", "starter"],
+    &["engine"],
+    &["cli"],
+];
 
 /// No file of `src/` is longer, in lines.
 const LONGEST: usize = 500;

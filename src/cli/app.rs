@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use super::failing::Failing;
 use super::flags::Global;
 use super::screen::Screen;
-use super::{cache, check, generate, graph, list, report, run, runs, why};
+use super::{cache, check, generate, graph, init, list, report, run, runs, why, workflow};
 use crate::model::outcome::Exit;
 
 const AFTER_HELP: &str = "\
@@ -46,6 +46,10 @@ enum Command {
     Runs(runs::Arguments),
     /// Report a recorded run
     Report(report::Arguments),
+    /// Write a first pipeline.toml from what is found here
+    Init,
+    /// Print a CI workflow that calls shipway
+    Workflow(workflow::Arguments),
     /// Print the JSON Schema of pipeline.toml, for editors
     Schema,
     /// Print completions for a shell
@@ -94,6 +98,8 @@ impl App {
             Command::Cache(arguments) => cache::run(&self.global, arguments, screen),
             Command::Runs(arguments) => runs::run(&self.global, arguments, screen),
             Command::Report(arguments) => report::run(&self.global, arguments, screen),
+            Command::Init => init::run(&self.global, screen),
+            Command::Workflow(arguments) => workflow::run(&self.global, arguments, screen),
             Command::Schema => {
                 generate::schema(screen);
                 Ok(Exit::Passed)

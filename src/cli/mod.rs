@@ -8,6 +8,7 @@ mod failing;
 mod flags;
 mod generate;
 mod graph;
+mod init;
 mod list;
 mod project;
 mod report;
@@ -18,5 +19,6 @@ mod session;
 mod signals;
 mod twice;
 mod why;
+mod workflow;
 
 pub use app::main;

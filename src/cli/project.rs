@@ -11,7 +11,7 @@ use crate::config::load_with;
 use crate::config::resolve::Loaded;
 
 /// The name that is looked for.
-const FILE: &str = "pipeline.toml";
+pub(super) const FILE: &str = "pipeline.toml";
 
 /// A pipeline and its place.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use toml::Table;
 
 use super::folder::Folder;
-use super::python_needs::{Needs, needs};
+use super::python_needs::{Group, Needs, TOOLS, needs};
 use super::sketch::{Part, Sketch, words};
 use crate::base::text::shell_quote;
 
@@ -157,12 +157,11 @@ fn install(folder: &Folder<'_>, needs: &Needs, manager: Manager, checks: &[Sketc
     let started = |tool: &&str| {
         checks.iter().flat_map(|stage| &stage.steps).any(|step| step.contains(&format!("/{tool}")) || step.contains(&format!("-m {tool}")))
     };
-    let mut missing: Vec<&str> =
-        super::python_needs::TOOLS.iter().copied().filter(started).filter(|tool| !needs.tools.contains(tool)).collect();
+    let mut missing: Vec<&str> = TOOLS.iter().copied().filter(started).filter(|tool| !needs.tools.contains(tool)).collect();
     let (steps, tools, env) = match manager {
         Manager::Uv => {
-            let groups: String =
-                needs.groups.iter().flat_map(|group| [" --", if group.is_extra { "extra " } else { "group " }, &group.name]).collect();
+            let flag = |group: &Group| format!(" --{} {}", if group.is_extra { "extra" } else { "group" }, shell_quote(&group.name));
+            let groups = needs.groups.iter().map(flag).collect::<Vec<_>>().concat();
             (vec![format!("uv sync --locked{groups}")], words(&["python3 -VV", "uv --version"]), Vec::new())
         }
         Manager::Poetry => {
@@ -201,7 +200,9 @@ fn pip(needs: &Needs, missing: &[&str]) -> String {
         let extras: Vec<&str> = needs.groups.iter().filter(|group| group.is_extra).map(|group| group.name.as_str()).collect();
         line += &format!(" -e {}", shell_quote(&if extras.is_empty() { ".".to_owned() } else { format!(".[{}]", extras.join(",")) }));
     }
-    let listed = needs.groups.iter().filter(|group| !group.is_extra).flat_map(|group| &group.requirements).map(String::as_str);
+    // What is no package has no extras to ask for.
+    let listed =
+        needs.groups.iter().filter(|group| !group.is_extra || !needs.is_package).flat_map(|group| &group.requirements).map(String::as_str);
     let mut named: Vec<&str> = listed.chain(missing.iter().copied()).collect();
     named.sort_unstable();
     named.dedup();

@@ -9,6 +9,7 @@ pub mod files;
 pub mod glob;
 pub mod nearest;
 pub mod parallel;
+pub mod places;
 pub mod program;
 mod reach;
 pub mod secret;

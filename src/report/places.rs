@@ -1,6 +1,8 @@
-//! Places in files that a failed step's output names: `file:line`, `file:line:column`, and Python's `File "…", line N`.
+//! Places in files that a failed step's output names.
 
 use std::path::Path;
+
+use crate::base::places::{find, named};
 
 /// The most places that are shown.
 const MOST: usize = 10;
@@ -14,7 +16,7 @@ pub struct Found {
     pub file: String,
     /// The line, from 1.
     pub line: u32,
-    /// The column, where one is named.
+    /// The column, from 1.
     pub column: Option<u32>,
     /// The line of output that names it.
     pub said: String,
@@ -23,44 +25,19 @@ pub struct Found {
 /// Returns the places in `lines`, in order and each once, whose files exist in `folder` or relative to `root`.
 pub fn places(lines: &[String], root: &Path, folder: &Path) -> Vec<Found> {
     let mut found: Vec<Found> = Vec::new();
-    let named = |said| python(said).into_iter().chain(str::split(said, is_delimiter).filter_map(colon)).map(move |place| (said, place));
-    for (said, (file, line, column)) in lines.iter().flat_map(|line| named(line.as_str())) {
-        let file = Path::new(file).strip_prefix(root).map_or(file, |file| file.to_str().unwrap_or_default());
-        let shown = format!("{file}:{line}{}", column.map(|column| format!(":{column}")).unwrap_or_default());
-        if file.starts_with('/') || found.iter().any(|found| found.shown == shown) {
-            continue;
-        }
-        let candidates = [folder.join(file), Path::new(file).to_owned()];
-        if let Some(file) = candidates.iter().find(|file| root.join(file).is_file()) {
-            let file = file.strip_prefix(".").unwrap_or(file).to_string_lossy().into_owned();
-            found.push(Found { shown, file, line, column, said: said.to_owned() });
+    for (said, place) in lines.iter().flat_map(|said| named(said).map(move |place| (said, place))) {
+        let Some(file) = find(place.file, root, folder) else { continue };
+        let written = Path::new(place.file).strip_prefix(root).map_or(place.file, |file| file.to_str().unwrap_or_default());
+        let column = place.column.map(|column| format!(":{column}")).unwrap_or_default();
+        let shown = format!("{written}:{}{column}", place.line);
+        if !found.iter().any(|found| found.shown == shown) {
+            found.push(Found { shown, file, line: place.line, column: place.column, said: said.clone() });
         }
         if found.len() == MOST {
             break;
         }
     }
     found
-}
-
-fn is_delimiter(c: char) -> bool {
-    c.is_whitespace() || "()[]{}<>\"'`,;".contains(c)
-}
-
-/// Reads `file:line` or `file:line:column`.
-fn colon(word: &str) -> Option<(&str, u32, Option<u32>)> {
-    let word = word.trim_end_matches([':', '.']);
-    let mut parts = word.splitn(4, ':');
-    let file = parts.next().filter(|file| !file.is_empty())?;
-    let line: u32 = parts.next()?.parse().ok()?;
-    let column: Option<u32> = parts.next().and_then(|column| column.parse().ok());
-    Some((file, line, column))
-}
-
-/// Reads `File "…", line N`.
-fn python(line: &str) -> Option<(&str, u32, Option<u32>)> {
-    let (file, rest) = line.split_once("File \"")?.1.split_once("\", line ")?;
-    let number: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    Some((file, number.parse().ok()?, None))
 }
 
 #[cfg(test)]

@@ -31,7 +31,11 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
             "{}\n",
             json!({ "pipeline": pipeline.name, "stages": pipeline.ids().map(|id| object(pipeline, id)).collect::<Vec<_>>() })
         ),
-        Format::Text => table(pipeline, screen),
+        Format::Text => {
+            let text = table(pipeline, screen);
+            screen.show(&text);
+            return Ok(Exit::Passed);
+        }
     };
     screen.print(&text);
     Ok(Exit::Passed)

@@ -251,10 +251,10 @@ fn predict(plan: &Plan<'_>, predictions: &[Prediction], format: Format, screen: 
     for prediction in predictions {
         let reason = prediction.reason.as_deref().map(|reason| format!("  {}", visible(reason))).unwrap_or_default();
         let name = theme.strong(&visible(&prediction.name));
-        screen.print(&format!("{name}  {}{}\n", word(prediction).unwrap_or("unknown"), theme.faint(&reason)));
+        screen.show(&format!("{name}  {}{}\n", word(prediction).unwrap_or("unknown"), theme.faint(&reason)));
         if prediction.foresight != Some(Foresight::Hit) {
             for step in &plan.pipeline.stage(prediction.stage).steps {
-                screen.print(&format!("  $ {}\n", visible(&plan.command(prediction.stage, step).show())));
+                screen.show(&format!("  $ {}\n", visible(&plan.command(prediction.stage, step).show())));
             }
         }
     }

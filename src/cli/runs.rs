@@ -35,7 +35,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
     }
     for overview in &overviews {
         let line = line(overview, screen);
-        screen.print(&line);
+        screen.show(&line);
     }
     if overviews.is_empty() {
         screen.print("no run is recorded here\n");

@@ -59,6 +59,12 @@ impl Screen {
         let _tolerant = self.out.write_all(text.as_bytes());
     }
 
+    /// Writes a result for people, which may hold words of others.
+    pub(super) fn show(&mut self, text: &str) {
+        let text = self.dialect.guard_text(text);
+        let _tolerant = self.out.write_all(text.as_bytes());
+    }
+
     /// Writes what clap has to say: help and versions are results, all else is an error of usage.
     pub(super) fn usage(mut self, error: &clap::Error) -> Exit {
         let is_result = !error.use_stderr();

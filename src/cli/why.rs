@@ -57,26 +57,26 @@ fn explain(memory: &Memory<'_>, prediction: &Prediction, all: &[Prediction], scr
         Some(Foresight::Miss | Foresight::Uncached) => format!("would run{reason}"),
         None => format!("may run{reason}"),
     };
-    screen.print(&format!("{name} {would}\n"));
+    screen.show(&format!("{name} {would}\n"));
     if prediction.foresight.is_none() {
         // What decides is the first stage behind which nothing can be known.
         for other in all.iter().filter(|other| matches!(other.foresight, Some(Foresight::Miss | Foresight::Uncached))) {
             let reason = other.reason.as_deref().unwrap_or("it has no result");
-            screen.print(&format!("  {} runs first: {}\n", visible(&other.name), visible(reason)));
+            screen.show(&format!("  {} runs first: {}\n", visible(&other.name), visible(reason)));
         }
     }
     let Some(difference) = memory.compare(prediction) else {
         if prediction.key.is_some() {
-            screen.print("there is no earlier result of it to compare with\n");
+            screen.show("there is no earlier result of it to compare with\n");
         }
         return;
     };
     let which = if prediction.foresight == Some(Foresight::Hit) { "its result before that" } else { "its nearest earlier result" };
-    screen.print(&format!("compared with {which} ({}):\n", &difference.earlier.to_string()[..12]));
+    screen.show(&format!("compared with {which} ({}):\n", &difference.earlier.to_string()[..12]));
     for line in &difference.lines {
-        screen.print(&format!("  {}\n", visible(line)));
+        screen.show(&format!("  {}\n", visible(line)));
     }
     if difference.lines.is_empty() {
-        screen.print("  nothing differs\n");
+        screen.show("  nothing differs\n");
     }
 }

@@ -186,9 +186,17 @@ fn what_a_step_prints_is_no_command() {
     assert!(failing.stderr.contains("\n\\::error::one\n"), "it is broken where people see it: {}", failing.stderr);
     project.remove("fails");
     // Fresh, from the store, one alone, and shown again.
-    for arguments in
-        [&["run", "--output", "stream"][..], &["run", "--output", "stream"], &["run", "evil", "--force"], &["report"], &["-v", "run"]]
-    {
+    for arguments in [
+        &["run", "--output", "stream"][..],
+        &["run", "--output", "stream"],
+        &["run", "evil", "--force"],
+        &["report"],
+        &["-v", "run"],
+        &["run", "-n", "--force"],
+        &["list"],
+        &["why", "evil"],
+        &["runs"],
+    ] {
         let passing = github(&project, arguments).exits(0);
         let found = commands(&(passing.stdout + &passing.stderr));
         assert_eq!(names(&found), [""; 0], "{arguments:?}: {}", passing.stderr);

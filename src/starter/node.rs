@@ -45,6 +45,9 @@ pub(super) fn look(folder: &Folder<'_>) -> Option<Part> {
     if stages.is_empty() {
         notes.push("it has none of the scripts lint, typecheck, test and build, so there is nothing to run".to_owned());
     } else if let Some(install) = install {
+        if install.is_uncached && !folder.ignores("node_modules") {
+            notes.push("git does not ignore `node_modules`: put it into .gitignore, or all of it counts as inputs".to_owned());
+        }
         if !install.outputs.is_empty() && folder.has_any("node_modules") {
             notes.push("the `node_modules` that is there was not made by shipway: the first run moves it to .shipway/aside/".to_owned());
         }
@@ -55,7 +58,7 @@ pub(super) fn look(folder: &Folder<'_>) -> Option<Part> {
 
 /// Tells whether `package.json` names a workspace, whose members need no stages of their own.
 pub(super) fn is_workspace(folder: &Folder<'_>) -> bool {
-    folder.has("pnpm-workspace.yaml")
+    folder.read("pnpm-workspace.yaml").is_some_and(|text| text.lines().any(|line| line.starts_with("packages:")))
         || folder
             .read("package.json")
             .and_then(|text| serde_json::from_str::<Value>(&text).ok())
@@ -96,16 +99,16 @@ fn install(folder: &Folder<'_>, package: &Value, manager: &Manager) -> Option<Sk
     inputs.extend(
         ["patches", ".yarn/releases", ".yarn/patches"].iter().filter(|name| folder.has_folder(name)).map(|name| format!("{name}/**")),
     );
-    let hooks: Vec<&str> = HOOKS.iter().copied().filter(|hook| script(package, hook).is_some()).collect();
+    let hooks: Vec<&str> = HOOKS.iter().copied().filter(|hook| script(package, hook).is_some_and(|line| !is_harmless(line))).collect();
     let mut comment = Vec::new();
-    if !hooks.is_empty() {
-        comment.push(format!("It also runs the script {}: what that reads belongs to `inputs`.", hooks.join(", ")));
-    }
     // A member's packages may lie beside it, and which do only the manager knows.
-    let is_uncached = is_workspace || !manager.has_folder;
-    if is_uncached {
+    let is_scattered = is_workspace || !manager.has_folder;
+    if is_scattered {
         comment.push("Always run: its packages lie in several places. What waits for it is reused all the same.".to_owned());
+    } else if !hooks.is_empty() {
+        comment.push(format!("Always run: it also starts the script {}, which may read and make anything.", hooks.join(", ")));
     }
+    let is_uncached = is_scattered || !hooks.is_empty();
     Some(Sketch {
         name: "install".to_owned(),
         description: "the packages".to_owned(),
@@ -117,6 +120,13 @@ fn install(folder: &Folder<'_>, package: &Value, manager: &Manager) -> Option<Sk
         is_uncached,
         ..Sketch::default()
     })
+}
+
+/// Tells whether a script only sets up git's hooks or patches packages.
+fn is_harmless(line: &str) -> bool {
+    let known =
+        ["husky", "npx husky", "simple-git-hooks", "npx simple-git-hooks", "lefthook install", "npx lefthook install", "patch-package"];
+    line.split("&&").all(|part| known.iter().any(|known| part.trim() == *known || part.trim() == format!("{known} install")))
 }
 
 /// Returns the stage that runs a script, where `package.json` has it.

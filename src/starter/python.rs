@@ -45,7 +45,11 @@ pub(super) fn look(folder: &Folder<'_>) -> Option<Part> {
     checks.extend(test);
     let uses_venv = checks.iter().any(|stage| stage.steps.iter().any(|step| step.starts_with(VENV)));
     if uses_venv {
-        let install = install(folder, &needs, manager, &checks);
+        let mut install = install(folder, &needs, manager, &checks);
+        if needs.is_package && is_native(folder, project) {
+            install.comment.push("Always run: it builds native code beside the sources, which is no part of the folder.".to_owned());
+            (install.inputs, install.is_uncached) = (None, true);
+        }
         checks.iter_mut().for_each(|stage| stage.needs = words(&["install"]));
         checks.insert(0, install);
         if folder.has_any(VENV) {
@@ -67,6 +71,14 @@ fn is_configured(folder: &Folder<'_>, project: Option<&Table>, tool: &str, files
     at(project, "tool").is_some_and(|tools| tools.contains_key(tool))
         || files.iter().any(|file| folder.has(file))
         || ["setup.cfg", "tox.ini"].iter().any(has_section)
+}
+
+/// Tells whether installing the package builds more than Python.
+fn is_native(folder: &Folder<'_>, project: Option<&Table>) -> bool {
+    let builders = ["maturin", "scikit", "mesonpy", "meson-python", "cython", "setuptools-rust", "pybind11", "nanobind", "cffi"];
+    let system = at(project, "build-system").map(|system| format!("{system:?}").to_lowercase()).unwrap_or_default();
+    let setup = folder.read("setup.py").unwrap_or_default();
+    setup.contains("ext_modules") || setup.contains("Extension(") || builders.iter().any(|builder| system.contains(builder))
 }
 
 fn stage(name: &str, description: &str, steps: Vec<String>) -> Sketch {

@@ -162,6 +162,23 @@ fn a_python_project_has_stages_for_the_tools_it_names() {
 }
 
 #[test]
+fn what_makes_more_than_its_folder_is_never_taken_from_the_store() {
+    let project = Project::empty();
+    let package =
+        |prepare: &str| format!(r#"{{ "scripts": {{ "test": "x", "prepare": "{prepare}" }}, "devDependencies": {{ "x": "1" }} }}"#);
+    project.write("package.json", package("tsc")).write(".gitignore", "node_modules\n");
+    init(&project);
+    assert!(project.read("pipeline.toml").contains("cache = false"));
+    project.remove("pipeline.toml").write("package.json", package("husky install"));
+    init(&project);
+    assert!(!project.read("pipeline.toml").contains("cache = false"));
+    let native = Project::empty();
+    native.write("setup.py", "setup(ext_modules=[Extension('x', ['x.c'])])\n").write("test_x.py", "import pytest\n");
+    init(&native);
+    assert!(native.read("pipeline.toml").contains("cache = false"));
+}
+
+#[test]
 fn a_go_module_with_programs() {
     let project = Project::empty();
     project

@@ -16,7 +16,7 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::nearest;
 use crate::base::source::{Source, Sources};
 use crate::model::graph::Graph;
-use crate::model::pipeline::{CacheSettings, Pipeline};
+use crate::model::pipeline::{CacheSettings, HookSettings, Pipeline};
 use crate::model::stage::{PoolId, ServiceId, StageId};
 
 /// How many problems a file may have before the nearest names are no longer looked for.
@@ -74,6 +74,7 @@ fn resolve(gathered: &Gathered, problems: &mut Vec<Diagnostic>) -> Option<Loaded
     check::included(&drafts, &included, problems);
     check::literal_inputs(&drafts, &needs, problems);
     let default = default(gathered, &names, problems);
+    let hook = hook(gathered, &names, problems);
     let input_places = drafts.iter().map(|draft| draft.inputs.clone()).collect();
     let stage_places = drafts.iter().map(|draft| draft.span.clone()).collect();
     let stages =
@@ -85,7 +86,7 @@ fn resolve(gathered: &Gathered, problems: &mut Vec<Diagnostic>) -> Option<Loaded
     let main = &gathered.files[0].fields;
     let name = main.table("pipeline")?.text("name")?.to_owned();
     let (stages, services, service_places, pools) = (stages.collect(), services.all, services.places, pools.all);
-    let pipeline = Pipeline { name, default, included, stages, services, pools, graph: graph?, cache: cache(main) };
+    let pipeline = Pipeline { name, default, included, stages, services, pools, graph: graph?, cache: cache(main), hook };
     Some(Loaded { pipeline, input_places, stage_places, service_places })
 }
 
@@ -124,6 +125,30 @@ fn cache(fields: &Fields) -> CacheSettings {
         max_size: fields.size("max-size").copied().unwrap_or(default.max_size),
         max_age: fields.duration("max-age").copied().unwrap_or(default.max_age),
     }
+}
+
+/// Returns what the hooks of git test. What an included file says of that holds where it is run alone.
+fn hook(gathered: &Gathered, names: &Names<'_>, problems: &mut Vec<Diagnostic>) -> HookSettings {
+    let mut of_main = HookSettings::default();
+    for (place, file) in gathered.files.iter().enumerate() {
+        let Some(fields) = file.fields.table("hook") else { continue };
+        let mut stages = |key: &str| {
+            let list = fields.texts(key)?;
+            if list.is_empty() {
+                problems.push(Diagnostic::error(
+                    format!("`{key}` is empty, so nothing would be tested"),
+                    fields.span(key),
+                    "name a stage, or leave it out to run the pipeline's default",
+                ));
+            }
+            Some(names.find_all(list, &file.scope, problems))
+        };
+        let settings = HookSettings { pre_push: stages("pre-push"), pre_commit: stages("pre-commit") };
+        if place == 0 {
+            of_main = settings;
+        }
+    }
+    of_main
 }
 
 fn drafts(gathered: &Gathered, problems: &mut Vec<Diagnostic>) -> Vec<Draft> {

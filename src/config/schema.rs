@@ -87,6 +87,7 @@ pub(crate) static FILE: Table = Table {
         key("services", Shape::Tables(&SERVICE), "what has to run beside stages, by name"),
         key("pools", Shape::Sizes, "how many stages of a pool run at once, by name"),
         key("cache", Shape::Table(&CACHE), "where results are kept, and how many"),
+        key("hook", Shape::Table(&HOOK), "what the hooks of git test"),
     ],
 };
 
@@ -110,6 +111,14 @@ static CACHE: Table = Table {
         key("dir", Shape::Text, "the folder of the store"),
         key("max-size", Shape::Size, "the store is kept below this size, such as 10GiB"),
         key("max-age", Shape::Duration, "what was not used for so long is removed"),
+    ],
+};
+
+static HOOK: Table = Table {
+    title: "[hook]",
+    keys: &[
+        key("pre-push", Shape::Texts, "the stages that run before a push; left out: [pipeline] default"),
+        key("pre-commit", Shape::Texts, "the stages that run before a commit; left out: [pipeline] default"),
     ],
 };
 

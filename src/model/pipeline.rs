@@ -27,6 +27,17 @@ pub struct Pipeline {
     pub graph: Graph,
     /// Where results are kept, and how many.
     pub cache: CacheSettings,
+    /// What the hooks of git run.
+    pub hook: HookSettings,
+}
+
+/// What the file says of the hooks of git; `None` for the pipeline's default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HookSettings {
+    /// The stages that run before a push.
+    pub pre_push: Option<Vec<StageId>>,
+    /// The stages that run before a commit.
+    pub pre_commit: Option<Vec<StageId>>,
 }
 
 /// What the file says of the store.

@@ -66,6 +66,31 @@ pub const CONSTANTS: &[(&str, &str)] = &[("TZ", "UTC"), ("LC_ALL", "C.UTF-8"), (
 /// Set when our own output is coloured, so that steps colour theirs.
 pub const COLOURS: &[&str] = &["CLICOLOR_FORCE", "FORCE_COLOR"];
 
+/// Set by git for its hooks: never passed on, since they would lead a step's git to the repository of the hook.
+/// A name that ends in `*` stands for all that begin so.
+pub const OF_HOOKS: &[&str] = &[
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_CONFIG",
+    "GIT_CONFIG_COUNT",
+    "GIT_CONFIG_PARAMETERS",
+    "GIT_DIR",
+    "GIT_GRAFT_FILE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_INTERNAL_*",
+    "GIT_NAMESPACE",
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_PUSH_OPTION_*",
+    "GIT_QUARANTINE_PATH",
+    "GIT_REFLOG_ACTION",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+];
+
 /// The environment that shipway was called with, and what of it every step gets.
 #[derive(Debug, Clone)]
 pub struct Caller {
@@ -76,7 +101,11 @@ pub struct Caller {
 impl Caller {
     /// Takes the variables of the caller; `coloured` tells steps to colour what they print.
     pub fn new(variables: impl IntoIterator<Item = (OsString, OsString)>, coloured: bool) -> Self {
-        let variables: BTreeMap<OsString, OsString> = variables.into_iter().collect();
+        let mut variables: BTreeMap<OsString, OsString> = variables.into_iter().collect();
+        variables.retain(|name, _| !OF_HOOKS.iter().any(|pattern| matches(pattern, name)));
+        if let Some(path) = variables.get_mut(OsStr::new("PATH")) {
+            *path = without_git(path);
+        }
         let mut base: BTreeMap<OsString, OsString> = variables
             .iter()
             .filter(|(name, _)| FORWARDED.iter().any(|pattern| matches(pattern, name)))
@@ -136,6 +165,15 @@ impl Caller {
     }
 }
 
+/// Returns this PATH without the folder of git's own programs, which git puts in front of it for its hooks.
+fn without_git(path: &OsStr) -> OsString {
+    let mut folders = std::env::split_paths(path).peekable();
+    if folders.next_if(|first| first.file_name().is_some_and(|name| name == "git-core")).is_none() {
+        return path.to_owned();
+    }
+    std::env::join_paths(folders).unwrap_or_else(|_| path.to_owned())
+}
+
 fn is_constant(name: &OsStr) -> bool {
     CONSTANTS.iter().any(|(constant, _)| name == *constant)
 }
@@ -182,6 +220,15 @@ mod tests {
             shown(&caller.of_step("s", &pass, &[], [&none, &none])),
             "CI=1 LC_ALL=C.UTF-8 PATH=/bin SHIPWAY=1 SHIPWAY_STAGE=s TERM=xterm XDG_CACHE_HOME=/c"
         );
+    }
+
+    #[test]
+    fn what_git_sets_for_its_hooks_never_leaks_in() {
+        let given = [("GIT_DIR", ".git"), ("GIT_INDEX_FILE", "x"), ("GIT_AUTHOR_NAME", "a"), ("PATH", "/usr/lib/git-core:/bin::x")];
+        let none = BTreeMap::new();
+        let env = caller(&given, false).of_step("s", &["GIT_*".to_owned()], &["GIT_DIR".to_owned()], [&none, &none]);
+        assert_eq!(shown(&env), "GIT_AUTHOR_NAME=a LC_ALL=C.UTF-8 PATH=/bin::x SHIPWAY=1 SHIPWAY_STAGE=s TERM=dumb TZ=UTC");
+        assert_eq!(caller(&[("PATH", "")], false).get("PATH"), Some(OsStr::new("")));
     }
 
     #[test]

@@ -116,6 +116,23 @@ impl Holds {
         self.run.as_file().try_clone()
     }
 
+    /// Waits until no run, and no step of one that was killed, lives in the checkout whose `.shipway/` folder is `state`, which need not be
+    /// there. Calls `wait` once where there is something to wait for.
+    pub fn await_end(state: &Path, wait: impl FnOnce()) {
+        let folder = state.join("making");
+        let live = || {
+            let entries = fs::read_dir(&folder).into_iter().flatten().filter_map(Result::ok);
+            let runs = entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(RUN.as_bytes()));
+            runs.filter_map(|entry| File::open(entry.path()).ok()).any(|file| is_locked(&file))
+        };
+        if live() {
+            wait();
+        }
+        while live() {
+            std::thread::sleep(PATIENCE);
+        }
+    }
+
     /// Returns a number that changes whenever another run here begins or ends to make a stage.
     pub fn others(&self) -> u64 {
         let own = self.own();

@@ -159,7 +159,7 @@ impl Repository {
     /// Where git is missing or unwilling, or has no such content.
     pub fn contents(&self, names: &[&str]) -> Result<Vec<Vec<u8>>, GitError> {
         let given = names.iter().flat_map(|name| [name, "\n"]).collect::<String>();
-        let bytes = self.ask_with(self.root(), &["cat-file", "--batch"], given.into_bytes())?;
+        let bytes = self.ask_with(self.root(), &["cat-file", "--batch"], given.as_bytes())?;
         let mut rest = bytes.as_slice();
         let mut contents = Vec::with_capacity(names.len());
         for name in names {

@@ -1,4 +1,10 @@
 //! What git knows, asked of `git` itself.
 
+pub mod aside;
 pub mod changes;
+pub mod home;
+pub mod pushed;
 pub mod repo;
+pub mod same;
+pub mod script;
+pub mod tracked;

@@ -3,6 +3,7 @@
 //! Knows how to find a repository and how to ask `git` about it; knows nothing of stages, inputs or ignored files.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
@@ -40,7 +41,23 @@ pub struct Repository {
     root: PathBuf,
 }
 
+/// What a call of git gets beside its words.
+#[derive(Debug, Default)]
+pub(super) struct With<'w> {
+    /// The index to use instead of the repository's.
+    pub(super) index: Option<&'w Path>,
+    /// What it reads.
+    pub(super) input: Option<&'w [u8]>,
+    /// An empty file that stays open, and locked if it is, until git has ended, whatever becomes of us.
+    pub(super) held: Option<&'w File>,
+}
+
 impl Repository {
+    /// Returns the repository whose files lie in `root`, without a look at it.
+    pub(super) fn at(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
     /// Returns the repository that `folder` lies in, as git would find it; nothing is started.
     pub fn find(folder: &Path) -> Option<Self> {
         folder.ancestors().find(|folder| is_repository(&folder.join(".git"))).map(|root| Self { root: root.to_owned() })
@@ -76,25 +93,30 @@ impl Repository {
 
     /// Returns what `git` with these words writes, run in `folder`.
     pub(super) fn ask(&self, folder: &Path, words: &[&str]) -> Result<Vec<u8>, GitError> {
-        self.ask_with(folder, words, Vec::new())
+        self.ask_with(folder, words, &[])
     }
 
     /// The same, `given` being what it reads.
-    pub(super) fn ask_with(&self, folder: &Path, words: &[&str], given: Vec<u8>) -> Result<Vec<u8>, GitError> {
-        let environment = environment(std::env::vars_os());
+    pub(super) fn ask_with(&self, folder: &Path, words: &[&str], given: &[u8]) -> Result<Vec<u8>, GitError> {
+        let words: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
+        self.call(folder, &words, &With { input: Some(given), ..With::default() })
+    }
+
+    /// Returns what `git` with these words writes, run in `folder`, with something more than usual.
+    pub(super) fn call(&self, folder: &Path, words: &[&OsStr], with: &With<'_>) -> Result<Vec<u8>, GitError> {
+        let mut environment = environment(std::env::vars_os());
+        environment.extend(with.index.map(|index| ("GIT_INDEX_FILE".into(), index.into())));
         let path = environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
         let git = program::find("git", path, folder).map_err(GitError::Missing)?;
         // No setting of the repository may start a program of its own or change how names are written.
         let settings = ["-c", "core.quotePath=false", "-c", "core.fsmonitor=false", "--literal-pathspecs"];
-        let output = duct::cmd(git, settings.iter().chain(words))
-            .dir(folder)
-            .full_env(environment)
-            .stdin_bytes(given)
-            .stdout_capture()
-            .stderr_capture()
-            .unchecked()
-            .run()
-            .map_err(|error| GitError::Missing(program::plain(&error)))?;
+        let call = duct::cmd(git, settings.iter().map(OsStr::new).chain(words.iter().copied())).dir(folder).full_env(environment);
+        let call = match (with.input, with.held) {
+            (Some(input), _) => call.stdin_bytes(input),
+            (None, Some(file)) => call.stdin_file(file.try_clone().map_err(|error| GitError::Missing(program::plain(&error)))?),
+            (None, None) => call.stdin_null(),
+        };
+        let output = call.stdout_capture().stderr_capture().unchecked().run().map_err(|error| GitError::Missing(program::plain(&error)))?;
         if output.status.success() { Ok(output.stdout) } else { Err(self.explain(&String::from_utf8_lossy(&output.stderr))) }
     }
 

@@ -1,0 +1,92 @@
+//! Whether a folder of files holds exactly what is to be tested, and nothing else: only then is a test there a test of that.
+//!
+//! Where it cannot be told, it is not the same.
+
+use std::path::Path;
+
+use super::home::Home;
+use super::repo::{GitError, Repository, With};
+use super::tracked::{Spared, Tracked};
+use crate::base::text::visible;
+
+/// What is to be tested.
+#[derive(Debug, Clone, Copy)]
+pub enum Content<'c> {
+    /// This commit.
+    Commit(&'c str),
+    /// What this index holds.
+    Index(&'c Path),
+}
+
+/// Settings under which git would take something changed for unchanged.
+pub(super) const STRICT: [&str; 10] = [
+    "-c",
+    "core.fileMode=true",
+    "-c",
+    "core.trustctime=true",
+    "-c",
+    "core.checkStat=default",
+    "-c",
+    "core.ignoreStat=false",
+    "-c",
+    "core.untrackedCache=false",
+];
+
+/// Returns why the files around `home` are not, or perhaps not, what `content` is; `None` where they provably are.
+///
+/// # Errors
+/// Where git cannot be asked.
+pub fn difference(home: &Home, content: Content<'_>, spared: &Spared<'_>) -> Result<Option<String>, GitError> {
+    let Some(root) = home.root() else { return Ok(Some("this repository is bare".to_owned())) };
+    let found = change(home, content)?;
+    if found.is_some() {
+        return Ok(found);
+    }
+    // What looks for files later does not know where git was told to look.
+    if Repository::find(root).is_none_or(|found| found.root() != root) || !root.join(".git").exists() {
+        return Ok(Some("the repository lies apart from its files".to_owned()));
+    }
+    let with = With { index: index(content), ..With::default() };
+    let mut tracked = Tracked::default();
+    tracked.add(Path::new(""), &home.ask_with(&["ls-files", "-z", "--stage", "-v"], &with)?);
+    if tracked.hides {
+        return Ok(Some("git was told not to look at some files".to_owned()));
+    }
+    if !tracked.submodules.is_empty() {
+        return Ok(Some("it has submodules".to_owned()));
+    }
+    let strays = tracked.strays(root, spared, 1).map_err(|error| GitError::Failed(error.to_string()))?;
+    Ok(strays.first().map(|path| format!("`{}` lies in the working tree and is not part of it", visible(&path.to_string_lossy()))))
+}
+
+/// Returns what of the tracked files is not as `content` has it; `None` where they are.
+///
+/// # Errors
+/// Where git cannot be asked.
+pub fn change(home: &Home, content: Content<'_>) -> Result<Option<String>, GitError> {
+    if let Content::Commit(commit) = content
+        && home.commits(&["HEAD".to_owned()])?.first() != Some(&Some(commit.to_owned()))
+    {
+        return Ok(Some("it is not what is checked out".to_owned()));
+    }
+    let words = ["status", "--porcelain", "-z", "--no-renames", "--untracked-files=no", "--ignore-submodules=none"];
+    let with = With { index: index(content), ..With::default() };
+    let answer = home.ask_with(&[&STRICT[..], &words].concat(), &with)?;
+    // A letter for what differs between commit and index, one for what differs between index and file, a blank, the path.
+    let is_change = |entry: &&[u8]| match content {
+        Content::Commit(_) => !entry.is_empty(),
+        Content::Index(_) => entry.get(1).is_some_and(|letter| *letter != b' '),
+    };
+    let changed = answer.split(|byte| *byte == 0).find(is_change);
+    Ok(changed.map(|entry| {
+        let path = String::from_utf8_lossy(entry.get(3..).unwrap_or_default());
+        format!("`{}` is not there as it is in it", visible(&path))
+    }))
+}
+
+fn index(content: Content<'_>) -> Option<&Path> {
+    match content {
+        Content::Commit(_) => None,
+        Content::Index(index) => Some(index),
+    }
+}

@@ -2,9 +2,11 @@
 
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clap::{Args, ValueEnum};
+use clap::{Args, FromArgMatches, ValueEnum};
 use serde_json::json;
 
 use super::affected::narrow;
@@ -18,7 +20,7 @@ use crate::base::text::visible;
 use crate::engine::checkout::CacheMode;
 use crate::engine::plan::Plan;
 use crate::engine::predict::{Foresight, Prediction};
-use crate::engine::run::{Options, Run};
+use crate::engine::run::{Interrupter, Options, Run};
 use crate::engine::schedule::OnFailure;
 use crate::model::event::Listener;
 use crate::model::outcome::Exit;
@@ -81,6 +83,25 @@ pub(super) struct Arguments {
     for_last_step: Vec<String>,
 }
 
+impl Arguments {
+    /// Returns what the environment says of how to run, where nobody types a command line.
+    pub(super) fn of_environment() -> Result<Self, Failing> {
+        let command = Self::augment_args(clap::Command::new("shipway").no_binary_name(true));
+        let read = command.try_get_matches_from([] as [&str; 0]).and_then(|matches| Self::from_arg_matches(&matches));
+        read.map_err(|error| Failing::usage(error.to_string().trim_start_matches("error: ").trim_end().to_owned()))
+    }
+
+    /// Returns how the store is to be used.
+    pub(super) fn wish(&self) -> Wish {
+        Wish { mode: self.cache.into(), force: self.force, paranoid: self.paranoid, only_look: self.dry_run }
+    }
+
+    /// Tells whether the run's events go to standard output.
+    pub(super) fn is_for_programs(&self) -> bool {
+        self.format == Format::Json
+    }
+}
+
 /// When the steps' output is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
@@ -128,9 +149,8 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
         .map_err(|error| Failing::usage_with_help(error.to_string(), "name one stage before `--`"))?;
     let narrowed = arguments.affected.then(|| narrow(&project, &plan, arguments.base.as_deref(), arguments.only)).transpose()?;
     let (plan, told) = narrowed.unwrap_or((plan, Vec::new()));
-    let coloured = arguments.format == Format::Text && screen.out_theme.coloured;
-    let wish = Wish { mode: arguments.cache.into(), force: arguments.force, paranoid: arguments.paranoid, only_look: arguments.dry_run };
-    let mut session = Session::open(&project, &plan, wish, coloured)?;
+    let coloured = !arguments.is_for_programs() && screen.out_theme.coloured;
+    let mut session = Session::open(&project, &plan, arguments.wish(), coloured)?;
     if arguments.dry_run {
         told.iter().for_each(|line| screen.say(line));
         let run = Run::new().map_err(|error| anyhow::anyhow!("no pipe can be made: {error}"))?;
@@ -139,7 +159,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
         return Ok(Exit::Passed);
     }
     session.notices.extend(told.into_iter().take(if global.verbose { usize::MAX } else { 1 }));
-    let exit = execute(global, arguments, &project, &plan, &session, screen)?;
+    let Done { exit, .. } = execute(global, arguments, &project, &plan, &session, plan.root(), screen)?;
     if let Some(trouble) = session.close() {
         screen.warn(&trouble);
     }
@@ -150,25 +170,38 @@ fn jobs(arguments: &Arguments) -> usize {
     arguments.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
 }
 
-fn execute(
+/// What became of a run.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) exit: Exit,
+    /// Its id, which its record is found by.
+    pub(super) id: Arc<str>,
+    /// Knows whether a signal came, also after its end.
+    pub(super) interrupter: Interrupter,
+}
+
+/// Runs the plan, and records the run in the folder `records`, that of the pipeline or of another checkout of it.
+pub(super) fn execute(
     global: &Global,
     arguments: &Arguments,
     project: &Project,
     plan: &Plan<'_>,
     session: &Session,
+    records: &Path,
     screen: &mut Screen,
-) -> Result<Exit, Failing> {
+) -> Result<Done, Failing> {
     let began = Instant::now();
     let run = Run::new().map_err(|error| anyhow::anyhow!("no pipe can be made: {error}"))?;
-    signals::listen(run.interrupter()).map_err(|error| anyhow::anyhow!("signals cannot be heard: {error}"))?;
+    let interrupter = run.interrupter();
+    signals::listen(interrupter.clone()).map_err(|error| anyhow::anyhow!("signals cannot be heard: {error}"))?;
     let (means, jobs) = (session.means(), jobs(arguments));
     let memory = run.prepare(plan, &means, jobs)?;
-    let (id, mut recorder) = Recorder::begin(plan.root());
+    let (id, mut recorder) = Recorder::begin(records);
     let unrecorded = recorder.error().map(|error| format!("this run is not recorded: {error}"));
     let on_failure = if arguments.keep_going { OnFailure::KeepGoing } else { OnFailure::Halt };
     let settings = settings(global, arguments, plan, screen);
     let options = Options {
-        id,
+        id: id.clone(),
         began,
         jobs,
         on_failure,
@@ -189,14 +222,14 @@ fn execute(
         screen.warn(&format!("the record of this run is not whole: {error}"));
     }
     if !arguments.twice || exit != Exit::Passed {
-        return Ok(exit);
+        return Ok(Done { exit, id, interrupter });
     }
     let mut reporter = TerminalReporter::new(settings, &mut screen.out, &mut screen.err);
     // Programs that read events expect those of one run.
     let listeners: &mut [&mut dyn Listener] = if arguments.format == Format::Json { &mut [] } else { &mut [&mut reporter] };
     let (exit, lines) = twice::again(project, session, &memory, &options, listeners)?;
     lines.iter().for_each(|line| screen.say(line));
-    Ok(exit)
+    Ok(Done { exit, id, interrupter })
 }
 
 fn settings(global: &Global, arguments: &Arguments, plan: &Plan<'_>, screen: &Screen) -> Settings {

@@ -101,6 +101,11 @@ impl Interrupter {
         let _full = self.sender.try_send(Message::Interrupted);
         interruption
     }
+
+    /// Returns the first signal that came, during the run or after it.
+    pub fn signal(&self) -> Option<i32> {
+        self.cancel.signal()
+    }
 }
 
 /// A run that can be interrupted from before its start to its end.

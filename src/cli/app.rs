@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use super::failing::Failing;
 use super::flags::Global;
 use super::screen::Screen;
-use super::{cache, check, generate, graph, init, list, report, run, runs, why, workflow};
+use super::{cache, check, generate, graph, hook, init, list, report, run, runs, why, workflow};
 use crate::model::outcome::Exit;
 
 const AFTER_HELP: &str = "\
@@ -40,6 +40,8 @@ enum Command {
     Graph(graph::Arguments),
     /// Say why a stage ran or would run, compared with the nearest earlier result
     Why(why::Arguments),
+    /// Test what is pushed or committed, from a hook of git
+    Hook(hook::Arguments),
     /// Look after the store of results
     Cache(cache::Arguments),
     /// List the recorded runs
@@ -95,6 +97,7 @@ impl App {
             Command::List(arguments) => list::run(&self.global, arguments, screen),
             Command::Graph(arguments) => graph::run(&self.global, arguments, screen),
             Command::Why(arguments) => why::run(&self.global, arguments, screen),
+            Command::Hook(arguments) => hook::run(&self.global, arguments, screen),
             Command::Cache(arguments) => cache::run(&self.global, arguments, screen),
             Command::Runs(arguments) => runs::run(&self.global, arguments, screen),
             Command::Report(arguments) => report::run(&self.global, arguments, screen),

@@ -8,6 +8,8 @@ mod failing;
 mod flags;
 mod generate;
 mod graph;
+mod hook;
+mod hooked;
 mod init;
 mod list;
 mod project;

@@ -73,11 +73,18 @@ impl Session {
 
 /// Returns the folder of the store: `SHIPWAY_CACHE_DIR`, else what the file says, else the user's (contract, section 4).
 pub(super) fn store_folder(settings: &CacheSettings, root: &Path) -> Option<PathBuf> {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let home = || variable("HOME").map(|home| home.join(if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" }));
-    let user = || variable("XDG_CACHE_HOME").filter(|folder| folder.is_absolute()).or_else(home).map(|folder| folder.join("shipway"));
-    let folder = variable("SHIPWAY_CACHE_DIR").or_else(|| settings.dir.as_ref().map(|dir| root.join(dir))).or_else(user)?;
+    let folder = variable("SHIPWAY_CACHE_DIR").or_else(|| settings.dir.as_ref().map(|dir| root.join(dir))).or_else(user_cache)?;
     std::path::absolute(folder).ok()
+}
+
+/// Returns our folder in the user's cache directory; `None` where nothing says where that is.
+pub(super) fn user_cache() -> Option<PathBuf> {
+    let home = || variable("HOME").map(|home| home.join(if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" }));
+    variable("XDG_CACHE_HOME").filter(|folder| folder.is_absolute()).or_else(home).map(|folder| folder.join("shipway"))
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// Returns the bounds of the store.

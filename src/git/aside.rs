@@ -32,6 +32,9 @@ pub enum AsideError {
     /// Git does not do its part.
     #[error(transparent)]
     Git(#[from] GitError),
+    /// Another has it, and waiting makes no sense.
+    #[error("`{0}` is in use by another hook, which may wait for this one")]
+    Busy(String),
     /// The file system does not.
     #[error("`{path}` {what}: {error}")]
     Files {
@@ -77,11 +80,11 @@ impl Aside {
         cache.join("checkouts").join(&Hash::of(&name).to_string()[..16]).join(named)
     }
 
-    /// Takes the checkout at `folder`; calls `wait` once where another has it.
+    /// Takes the checkout at `folder`; asks `wait` whether to wait where another has it.
     ///
     /// # Errors
     /// Where the folder cannot be made or locked.
-    pub fn take(folder: &Path, wait: impl FnOnce()) -> Result<Self, AsideError> {
+    pub fn take(folder: &Path, wait: impl FnOnce() -> bool) -> Result<Self, AsideError> {
         let above = folder.parent().unwrap_or(folder);
         fs::create_dir_all(above).map_err(|error| failed(above, "cannot be made", &error))?;
         let path = above.join("lock");
@@ -90,7 +93,9 @@ impl Aside {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                wait();
+                if !wait() {
+                    return Err(AsideError::Busy(visible(&above.to_string_lossy()).into_owned()));
+                }
                 lock.lock().map_err(|error| cannot(&error))?;
             }
             Err(TryLockError::Error(error)) => return Err(cannot(&error)),
@@ -161,7 +166,7 @@ impl Aside {
         }
         self.write_in(pair.folder, &["read-tree", "--reset", "-u", wanted.tree])?;
         let mut own = Tracked::default();
-        let listing = self.call_in(pair.folder, &["ls-files", "-z", "--stage", "-v"], &With::default())?;
+        let listing = call_in(pair.folder, &["ls-files", "-z", "--stage", "-v"], &With::default())?;
         own.add(Path::new(""), &listing);
         tracked.add(below, &listing);
         for (path, commit) in own.submodules {
@@ -218,16 +223,16 @@ impl Aside {
     /// Runs a git that changes something in the checkout at `folder`, one of ours.
     fn write_in(&self, folder: &Path, words: &[&str]) -> Result<(), AsideError> {
         let words: Vec<&str> = WRITING.iter().chain(&STRICT).chain(words).copied().collect();
-        self.call_in(folder, &words, &With { held: Some(&self.lock), ..With::default() })?;
+        call_in(folder, &words, &With { held: Some(&self.lock), ..With::default() })?;
         Ok(())
     }
+}
 
-    /// Runs a git in the checkout at `folder`; named, so that a damaged one never leads to a repository further up.
-    fn call_in(&self, folder: &Path, words: &[&str], with: &With<'_>) -> Result<Vec<u8>, GitError> {
-        let place: [OsString; 2] = [option("--git-dir=", &folder.join(".git")), option("--work-tree=", folder)];
-        let words: Vec<&OsStr> = place.iter().map(OsString::as_os_str).chain(words.iter().map(OsStr::new)).collect();
-        Repository::at(folder).call(folder, &words, with)
-    }
+/// Runs a git in the checkout at `folder`; named, so that a damaged one never leads to a repository further up.
+fn call_in(folder: &Path, words: &[&str], with: &With<'_>) -> Result<Vec<u8>, GitError> {
+    let place: [OsString; 2] = [option("--git-dir=", &folder.join(".git")), option("--work-tree=", folder)];
+    let words: Vec<&OsStr> = place.iter().map(OsString::as_os_str).chain(words.iter().map(OsStr::new)).collect();
+    Repository::at(folder).call(folder, &words, with)
 }
 
 /// Returns where the repository at `common_dir` keeps what is of the worktree in `folder` alone; `None` where that is no worktree of it.

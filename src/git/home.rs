@@ -29,7 +29,7 @@ impl Home {
     pub fn here() -> Result<Self, GitError> {
         let here = std::env::current_dir().map_err(|error| GitError::Failed(plain(&error)))?;
         let given = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(|value| here.join(value));
-        let found = Self::find(&here, &[]);
+        let found = Self::around(&here);
         let Some(git_dir) = given("GIT_DIR") else { return found };
         match found {
             Ok(found) if found.git_dir == real(&git_dir) => Ok(found),
@@ -40,6 +40,14 @@ impl Home {
                 Self::find(&here, &words.iter().map(OsString::as_os_str).collect::<Vec<_>>())
             }
         }
+    }
+
+    /// Returns the repository that `folder` lies in.
+    ///
+    /// # Errors
+    /// Where there is none, or git cannot be asked.
+    pub fn around(folder: &Path) -> Result<Self, GitError> {
+        Self::find(folder, &[])
     }
 
     /// Returns the repository around `folder`, or the one that these options of git mean.
@@ -87,7 +95,7 @@ impl Home {
     /// # Errors
     /// Where git cannot be asked.
     pub fn commits(&self, names: &[String]) -> Result<Vec<Option<String>>, GitError> {
-        let input: String = names.iter().map(|name| format!("{name}^{{commit}}\n")).collect();
+        let input: String = names.iter().flat_map(|name| [name, "^{commit}\n"]).collect();
         let with = With { input: Some(input.as_bytes()), ..With::default() };
         let answer = self.ask_with(&["cat-file", "--batch-check=%(objectname) %(objecttype)"], &with)?;
         let answer = String::from_utf8_lossy(&answer);
@@ -112,6 +120,16 @@ impl Home {
     /// Where it holds a merge that is not resolved, or git cannot be asked.
     pub fn tree_of_index(&self, index: &Path) -> Result<String, GitError> {
         let answer = self.ask_with(&["write-tree"], &With { index: Some(index), ..With::default() })?;
+        Ok(String::from_utf8_lossy(&answer).trim_end().to_owned())
+    }
+
+    /// Returns a commit that holds `tree` and nothing before, for where there is none yet; no ref leads to it.
+    ///
+    /// # Errors
+    /// Where git cannot be asked.
+    pub fn orphan(&self, tree: &str) -> Result<String, GitError> {
+        let author = ["-c", "user.name=shipway", "-c", "user.email=shipway@localhost", "-c", "commit.gpgSign=false"];
+        let answer = self.ask(&[&author[..], &["commit-tree", "-m", "nothing is committed yet", tree]].concat())?;
         Ok(String::from_utf8_lossy(&answer).trim_end().to_owned())
     }
 

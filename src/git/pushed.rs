@@ -162,4 +162,47 @@ mod tests {
             assert_eq!(PushedRef::read(bad), Err(bad.to_owned()));
         }
     }
+    /// A repository with these commits, each behind the one before, and no files.
+    fn repository(folder: &std::path::Path, commits: usize) -> (Home, Vec<String>) {
+        let environment =
+            ["GIT_AUTHOR", "GIT_COMMITTER"].into_iter().flat_map(|who| [(format!("{who}_NAME"), "t"), (format!("{who}_EMAIL"), "t")]);
+        let environment: Vec<_> = environment.collect();
+        let git = |words: &[&str]| {
+            let mut call = duct::cmd("git", words).dir(folder).env_remove("GIT_DIR").env_remove("GIT_INDEX_FILE");
+            for (name, value) in &environment {
+                call = call.env(name, value);
+            }
+            call.stderr_null().read().unwrap()
+        };
+        git(&["init", "-q", "-b", "main"]);
+        let made = (0..commits).map(|number| {
+            git(&["commit", "-q", "--allow-empty", "-m", &number.to_string()]);
+            git(&["rev-parse", "HEAD"])
+        });
+        let made = made.collect();
+        (Home::around(folder).unwrap(), made)
+    }
+
+    #[test]
+    fn a_push_is_compared_with_what_the_remote_had_else_with_its_default_branch() {
+        let folder = tempfile::tempdir().unwrap();
+        let (home, commits) = repository(folder.path(), 4);
+        let line = |name: &str, old: &str| format!("refs/heads/{name} {} refs/heads/{name} {old}\n", commits[3]);
+        let (none, unknown) = ("0".repeat(40), "1".repeat(40));
+        let refs = |text: &str| Push::new(&home, "origin", PushedRef::read(text).unwrap()).unwrap();
+        let push = refs(&(line("old", &commits[1]) + &line("new", &none) + &line("forced", &unknown)));
+        assert_eq!(push.commits.len(), 1);
+        let bases = || push.commits[0].bases(&home, "origin").unwrap();
+        assert_eq!(bases(), [Some(commits[1].clone()), None, None]);
+        home.ask(&["update-ref", "refs/remotes/origin/main", &commits[0]]).unwrap();
+        assert_eq!(bases(), [Some(commits[1].clone()), Some(commits[0].clone()), Some(commits[0].clone())]);
+        home.ask(&["update-ref", "refs/remotes/origin/trunk", &commits[2]]).unwrap();
+        home.ask(&["symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/trunk"]).unwrap();
+        assert_eq!(bases()[1], Some(commits[2].clone()));
+        // Another remote knows nothing of this one's branches.
+        assert_eq!(push.commits[0].bases(&home, "fork").unwrap()[1], None);
+        home.ask(&["update-ref", "refs/remotes/origin/same", &commits[3]]).unwrap();
+        assert_eq!(refs(&line("new", &none)), Push { known: 1, ..Push::default() });
+        assert_eq!(Push::new(&home, "fork", PushedRef::read(&line("new", &none)).unwrap()).unwrap().commits.len(), 1);
+    }
 }

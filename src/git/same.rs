@@ -18,7 +18,9 @@ pub enum Content<'c> {
     Index(&'c Path),
 }
 
-/// Settings under which git would take something changed for unchanged.
+const BARE: &str = "this repository is bare";
+
+/// Settings without which git would take something changed for unchanged.
 pub(super) const STRICT: [&str; 10] = [
     "-c",
     "core.fileMode=true",
@@ -32,18 +34,15 @@ pub(super) const STRICT: [&str; 10] = [
     "core.untrackedCache=false",
 ];
 
-/// Returns why the files around `home` are not, or perhaps not, what `content` is; `None` where they provably are.
+/// Returns what else lies around the tracked files of `home`, so that a test there might pass although one of `content` alone would not;
+/// `None` where nothing does. To be asked where [`change`] found none.
 ///
 /// # Errors
 /// Where git cannot be asked.
-pub fn difference(home: &Home, content: Content<'_>, spared: &Spared<'_>) -> Result<Option<String>, GitError> {
-    let Some(root) = home.root() else { return Ok(Some("this repository is bare".to_owned())) };
-    let found = change(home, content)?;
-    if found.is_some() {
-        return Ok(found);
-    }
+pub fn addition(home: &Home, content: Content<'_>, spared: &Spared<'_>) -> Result<Option<String>, GitError> {
+    let Some(root) = home.root() else { return Ok(Some(BARE.to_owned())) };
     // What looks for files later does not know where git was told to look.
-    if Repository::find(root).is_none_or(|found| found.root() != root) || !root.join(".git").exists() {
+    if Repository::find(root).is_none_or(|found| found.root() != root) {
         return Ok(Some("the repository lies apart from its files".to_owned()));
     }
     let with = With { index: index(content), ..With::default() };
@@ -56,14 +55,17 @@ pub fn difference(home: &Home, content: Content<'_>, spared: &Spared<'_>) -> Res
         return Ok(Some("it has submodules".to_owned()));
     }
     let strays = tracked.strays(root, spared, 1).map_err(|error| GitError::Failed(error.to_string()))?;
-    Ok(strays.first().map(|path| format!("`{}` lies in the working tree and is not part of it", visible(&path.to_string_lossy()))))
+    Ok(strays.first().map(|path| format!("`{}` lies here and is not part of it", visible(&path.to_string_lossy()))))
 }
 
-/// Returns what of the tracked files is not as `content` has it; `None` where they are.
+/// Returns what of the tracked files around `home` is not as `content` has it; `None` where they provably are.
 ///
 /// # Errors
 /// Where git cannot be asked.
 pub fn change(home: &Home, content: Content<'_>) -> Result<Option<String>, GitError> {
+    if home.root().is_none() {
+        return Ok(Some(BARE.to_owned()));
+    }
     if let Content::Commit(commit) = content
         && home.commits(&["HEAD".to_owned()])?.first() != Some(&Some(commit.to_owned()))
     {
@@ -80,7 +82,7 @@ pub fn change(home: &Home, content: Content<'_>) -> Result<Option<String>, GitEr
     let changed = answer.split(|byte| *byte == 0).find(is_change);
     Ok(changed.map(|entry| {
         let path = String::from_utf8_lossy(entry.get(3..).unwrap_or_default());
-        format!("`{}` is not there as it is in it", visible(&path))
+        format!("`{}` differs here", visible(&path))
     }))
 }
 

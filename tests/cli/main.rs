@@ -15,6 +15,7 @@ mod examples;
 mod faults;
 mod file;
 mod green;
+mod hook;
 mod hostile;
 mod include;
 mod init;

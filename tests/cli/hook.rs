@@ -3,128 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use crate::project::{Gate, finish, said, start, until};
+use crate::shop::{STAGE, Shop};
 use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
-
-use crate::project::{Gate, Project, Said, finish, said, start, until};
-
-/// Passes where the file `state` says so; notes where it ran and what it saw.
-const STAGE: &str = r#"
-[stages.test]
-steps = ["echo test >> $XDG_N/runs; pwd -P >> $XDG_N/where; ls -A | tr '\\n' ' ' >> $XDG_N/seen; grep -q good state"]
-"#;
-
-/// A project in a repository with a bare remote called `origin`.
-struct Shop {
-    project: Project,
-    /// HOME, with settings for git and the user's cache.
-    home: TempDir,
-    remotes: TempDir,
-}
-
-impl Shop {
-    fn new(stages: &str) -> Self {
-        let shop = Self::without_hook(stages);
-        shop.shipway(&["hook", "install"]).exits(0);
-        assert!(shop.hook("pre-push").exists());
-        shop
-    }
-
-    fn without_hook(stages: &str) -> Self {
-        let folder = |prefix| tempfile::Builder::new().prefix(prefix).tempdir().unwrap();
-        let shop = Self { project: Project::counted(stages), home: folder("shipway-home-"), remotes: folder("shipway-remotes-") };
-        let settings =
-            "[user]\nname = t\nemail = t@t\n[init]\ndefaultBranch = main\n[protocol \"file\"]\nallow = always\n[push]\ndefault = current\n";
-        fs::write(shop.home.path().join(".gitconfig"), settings).unwrap();
-        shop.git(&["init"]);
-        shop.git(&["init", "--bare", &shop.remote()]);
-        shop.git(&["remote", "add", "origin", &shop.remote()]);
-        shop.project.write("state", "good\n");
-        shop.commit("first");
-        shop
-    }
-
-    fn remote(&self) -> String {
-        self.remotes.path().join("shop.git").to_str().unwrap().to_owned()
-    }
-
-    fn variables(&self) -> Vec<(&'static str, String)> {
-        let path = Path::new(env!("CARGO_BIN_EXE_shipway")).parent().unwrap().to_str().unwrap().to_owned();
-        vec![
-            ("PATH", format!("{path}:{}", std::env::var("PATH").unwrap())),
-            ("HOME", self.home.path().to_str().unwrap().to_owned()),
-            ("XDG_CACHE_HOME", self.cache().to_str().unwrap().to_owned()),
-        ]
-    }
-
-    fn cache(&self) -> PathBuf {
-        self.home.path().join("cache")
-    }
-
-    /// A git command in the project or another folder, as a user types it.
-    fn git_in(&self, folder: &Path, arguments: &[&str]) -> Command {
-        let like = self.project.command([] as [&str; 0]);
-        let mut command = Command::new("git");
-        command.args(arguments).current_dir(folder).env_clear();
-        command.envs(like.get_envs().filter_map(|(name, value)| Some((name, value?)))).envs(self.variables());
-        command
-    }
-
-    #[track_caller]
-    fn git(&self, arguments: &[&str]) -> Said {
-        said(self.git_in(self.project.path(), arguments)).exits(0)
-    }
-
-    #[track_caller]
-    fn commit(&self, message: &str) -> String {
-        self.git(&["add", "-A"]);
-        self.git(&["commit", "--no-verify", "-m", message]);
-        self.git(&["rev-parse", "HEAD"]).stdout.trim().to_owned()
-    }
-
-    /// Pushes, and tells what was said.
-    #[track_caller]
-    fn push(&self, arguments: &[&str], passes: bool) -> String {
-        self.push_in(self.project.path(), arguments, passes)
-    }
-
-    #[track_caller]
-    fn push_in(&self, folder: &Path, arguments: &[&str], passes: bool) -> String {
-        let said = said(self.git_in(folder, &[&["push"], arguments].concat()));
-        assert_eq!(said.status.success(), passes, "{}{}", said.stdout, said.stderr);
-        said.stdout + &said.stderr
-    }
-
-    /// What the remote has under this name; empty where nothing.
-    fn there(&self, name: &str) -> String {
-        self.git(&["ls-remote", "origin", name]).stdout.split('\t').next().unwrap_or_default().to_owned()
-    }
-
-    fn hook(&self, name: &str) -> PathBuf {
-        self.project.join(".git/hooks").join(name)
-    }
-
-    fn tests(&self) -> usize {
-        self.project.count("test")
-    }
-
-    /// The folder that the last test ran in.
-    fn last_place(&self) -> PathBuf {
-        fs::read_to_string(self.project.aside("where")).unwrap().lines().last().unwrap().into()
-    }
-
-    fn is_in_place(&self) -> bool {
-        self.last_place() == self.project.path().canonicalize().unwrap()
-    }
-
-    fn shipway(&self, arguments: &[&str]) -> Said {
-        let mut command = self.project.command(arguments);
-        command.envs(self.variables());
-        said(command)
-    }
-}
 
 #[test]
 fn a_clean_tree_is_tested_in_place_and_what_passed_costs_the_look_up() {
@@ -278,12 +160,6 @@ fn each_commit_is_tested_once_with_the_pipeline_that_it_holds() {
     assert_eq!(shop.there("third"), "");
 }
 
-impl Shop {
-    fn commit_of(&self, name: &str) -> String {
-        self.git(&["rev-parse", name]).stdout.trim().to_owned()
-    }
-}
-
 #[test]
 fn what_the_remote_has_is_not_tested_and_neither_is_a_deletion() {
     let shop = Shop::new(STAGE);
@@ -419,94 +295,6 @@ fn submodules_are_there_as_the_commit_has_them() {
     said(shop.git_in(&clone, &["commit", "--allow-empty", "-m", "x"])).exits(0);
     let text = shop.push_in(&clone, &["origin", "main"], false);
     assert!(text.contains("the submodule `vendor` is empty there"), "{text}");
-}
-
-#[test]
-fn a_hook_that_was_there_is_called_first_and_comes_back() {
-    let shop = Shop::without_hook(STAGE);
-    let path = shop.hook("pre-push");
-    let old = "#!/bin/sh\necho \"$0 $*\" > $XDG_N/arguments\ncat > $XDG_N/lines\nexit ${OLD:-0}\n";
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(&path, old).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o751)).unwrap();
-    let said_first = shop.shipway(&["hook", "install"]).exits(0).stderr;
-    assert!(said_first.contains("calls .git/hooks/pre-push.before-shipway first"), "{said_first}");
-    let script = fs::read(&path).unwrap();
-    let said_again = shop.shipway(&["hook", "install"]).exits(0).stderr;
-    assert!(said_again.contains("installed already"), "{said_again}");
-    assert_eq!(fs::read(&path).unwrap(), script);
-    let status = shop.shipway(&["hook", "status"]).exits(0).stdout;
-    assert!(status.contains("pre-push: installed in .git/hooks/pre-push, runs pipeline.toml, after"), "{status}");
-    assert!(status.contains("pre-commit: not installed"), "{status}");
-
-    shop.push(&["origin", "main"], true);
-    let arguments = fs::read_to_string(shop.project.aside("arguments")).unwrap();
-    assert!(arguments.trim().ends_with(&format!("pre-push.before-shipway origin {}", shop.remote())), "{arguments}");
-    let lines = fs::read_to_string(shop.project.aside("lines")).unwrap();
-    assert_eq!(lines, format!("refs/heads/main {} refs/heads/main {}\n", shop.commit_of("HEAD"), "0".repeat(40)));
-    assert_eq!(shop.tests(), 1);
-    // Its failure is the push's, also where shipway is not to test.
-    shop.git(&["commit", "--allow-empty", "--no-verify", "-m", "x"]);
-    for skip in ["1", "0"] {
-        let mut push = shop.git_in(shop.project.path(), &["push", "origin", "main"]);
-        push.env("OLD", "7").env("SHIPWAY_HOOK", skip);
-        assert!(!said(push).status.success());
-    }
-    shop.shipway(&["hook", "uninstall"]).exits(0);
-    assert_eq!(fs::read_to_string(&path).unwrap(), old);
-    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o751);
-    assert!(!shop.hook("pre-push.before-shipway").exists());
-    assert!(shop.shipway(&["hook", "uninstall"]).exits(0).stderr.contains("no hook of shipway"));
-}
-
-#[test]
-fn a_hook_that_a_person_has_changed_is_left_alone() {
-    let shop = Shop::new(STAGE);
-    let path = shop.hook("pre-push");
-    let edited = fs::read_to_string(&path).unwrap() + "echo mine\n";
-    fs::write(&path, &edited).unwrap();
-    for command in ["install", "uninstall"] {
-        let said = shop.shipway(&["hook", command]).exits(2);
-        assert!(said.stderr.contains("changed by hand"), "{}", said.stderr);
-        assert_eq!(fs::read_to_string(&path).unwrap(), edited);
-    }
-    assert!(shop.shipway(&["hook", "status"]).exits(0).stdout.contains("changed by hand"));
-}
-
-#[test]
-fn the_hook_lies_where_git_looks_and_runs_the_pipeline_of_a_subfolder() {
-    let shop = Shop::without_hook("[stages.top]\nsteps = [\"false\"]\n");
-    shop.git(&["config", "core.hooksPath", "tools/hooks"]);
-    shop.project.write("it's/api/pipeline.toml", format!("[pipeline]\nname = \"api\"\n{STAGE}"));
-    shop.project.write("it's/api/state", "good\n");
-    shop.commit("api");
-    let mut install = shop.project.command(["hook", "install"]);
-    install.envs(shop.variables()).current_dir(shop.project.join("it's/api"));
-    said(install).exits(0);
-    assert!(shop.project.exists("tools/hooks/pre-push") && !shop.hook("pre-push").exists());
-    shop.commit("the hook itself");
-    shop.push(&["origin", "main"], true);
-    assert_eq!(shop.last_place(), shop.project.join("it's/api").canonicalize().unwrap());
-    shop.project.write("it's/api/state", "bad\n");
-    shop.commit("bad");
-    shop.project.write("it's/api/state", "good\n");
-    let text = shop.push(&["origin", "main"], false);
-    assert!(shop.last_place().ends_with("it's/api") && !shop.is_in_place(), "{text}");
-    assert!(shop.shipway(&["hook", "install"]).exits(2).stderr.contains("it's/api/pipeline.toml"));
-    shop.shipway(&["hook", "uninstall"]).exits(0);
-    assert!(!shop.project.exists("tools/hooks/pre-push"));
-    assert_eq!(fs::read_dir(shop.cache().join("shipway/checkouts")).unwrap().count(), 0);
-    assert_eq!(shop.git(&["worktree", "list"]).stdout.lines().count(), 1);
-}
-
-#[test]
-fn without_shipway_in_path_nothing_is_pushed_untested() {
-    let shop = Shop::new(STAGE);
-    let mut push = shop.git_in(shop.project.path(), &["push", "origin", "main"]);
-    push.env("PATH", std::env::var("PATH").unwrap());
-    let stranger = said(push);
-    assert!(!stranger.status.success() && stranger.stderr.contains("shipway is not in PATH"), "{stranger:?}");
-    assert!(stranger.stderr.contains("SHIPWAY_HOOK=0 git push"), "{}", stranger.stderr);
 }
 
 #[test]
@@ -678,21 +466,4 @@ fn child(pid: i32) -> Pid {
     }
     let is_ours = |pid: &&str| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "shipway");
     Pid::from_raw(children.split_ascii_whitespace().find(is_ours).unwrap().parse().unwrap()).unwrap()
-}
-
-#[test]
-fn lists_of_stages_for_hooks_are_checked() {
-    let shop = Shop::without_hook("[stages.test]\nsteps = [\"true\"]\n[hook]\npre-push = [\"tset\"]\npre-commit = []\nother = 1\n");
-    let said = shop.shipway(&["check"]).exits(2);
-    for part in ["there is no stage `tset`", "`test`", "`pre-commit` is empty", "[hook] has no key `other`"] {
-        assert!(said.stderr.contains(part), "{part} in {}", said.stderr);
-    }
-    shop.shipway(&["hook", "install"]).exits(2);
-    assert!(!shop.hook("pre-push").exists());
-    let outside = Project::new("[stages.test]\nsteps = [\"true\"]\n");
-    let said = outside.shipway(["hook", "install"]).exits(3);
-    assert!(said.stderr.contains("git sees no repository"), "{}", said.stderr);
-    let mut bad = shop.project.command(["hook", "run", "pre-push", "origin", "x"]);
-    bad.stdin(fs::File::open(shop.project.join("pipeline.toml")).unwrap());
-    assert!(crate::project::said(bad).exits(2).stderr.contains("no line that git gives"));
 }

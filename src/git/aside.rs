@@ -21,6 +21,7 @@ use super::same::STRICT;
 use super::tracked::{Spared, Tracked};
 use crate::base::digest::Hash;
 use crate::base::program::plain;
+use crate::base::state::CHECKOUTS;
 use crate::base::text::visible;
 
 /// Settings for what writes files: all of them, and no hook of the repository runs.
@@ -77,7 +78,7 @@ impl Aside {
         use std::os::unix::ffi::OsStrExt;
         let name = [home.common_dir().as_os_str().as_bytes(), pipeline.as_os_str().as_bytes()].join(&0);
         let named = home.root().unwrap_or_else(|| home.common_dir()).file_name().unwrap_or(OsStr::new("checkout"));
-        cache.join("checkouts").join(&Hash::of(&name).to_string()[..16]).join(named)
+        cache.join(CHECKOUTS).join(&Hash::of(&name).to_string()[..16]).join(named)
     }
 
     /// Takes the checkout at `folder`; asks `wait` whether to wait where another has it.

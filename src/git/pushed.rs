@@ -77,11 +77,11 @@ impl Push {
         if refs.is_empty() {
             return Ok(push);
         }
-        let there: Vec<String> = deletions.iter().chain(&refs).map(|pushed| pushed.remote_object.clone()).collect();
+        let there = deletions.iter().chain(&refs).map(|pushed| &pushed.remote_object).filter(|object| !is_nothing(object));
+        let names: Vec<String> = refs.iter().map(|pushed| &pushed.object).chain(there).cloned().collect();
+        let mut commits = home.commits(&names)?;
         // What the remote has and we have not tells nothing about what it lacks.
-        let there: Vec<String> = there.into_iter().filter(|object| !is_nothing(object)).collect();
-        let there: Vec<String> = home.commits(&there)?.into_iter().flatten().collect();
-        let commits = home.commits(&refs.iter().map(|pushed| pushed.object.clone()).collect::<Vec<_>>())?;
+        let there: Vec<String> = commits.split_off(refs.len().min(commits.len())).into_iter().flatten().collect();
         for (pushed, commit) in refs.into_iter().zip(commits) {
             let Some(commit) = commit else {
                 push.odd.push(pushed);

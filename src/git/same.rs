@@ -66,23 +66,21 @@ pub fn change(home: &Home, content: Content<'_>) -> Result<Option<String>, GitEr
     if home.root().is_none() {
         return Ok(Some(BARE.to_owned()));
     }
+    let words = ["status", "--porcelain=v2", "--branch", "-z", "--no-renames", "--untracked-files=no", "--ignore-submodules=none"];
+    let with = With { index: index(content), ..With::default() };
+    let answer = home.ask_with(&[&STRICT[..], &words].concat(), &with)?;
+    let (headers, entries): (Vec<&[u8]>, Vec<&[u8]>) =
+        answer.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()).partition(|entry| entry.starts_with(b"# "));
     if let Content::Commit(commit) = content
-        && home.commits(&["HEAD".to_owned()])?.first() != Some(&Some(commit.to_owned()))
+        && !headers.iter().any(|header| header.strip_prefix(b"# branch.oid ") == Some(commit.as_bytes()))
     {
         return Ok(Some("it is not what is checked out".to_owned()));
     }
-    let words = ["status", "--porcelain", "-z", "--no-renames", "--untracked-files=no", "--ignore-submodules=none"];
-    let with = With { index: index(content), ..With::default() };
-    let answer = home.ask_with(&[&STRICT[..], &words].concat(), &with)?;
-    // A letter for what differs between commit and index, one for what differs between index and file, a blank, the path.
-    let is_change = |entry: &&[u8]| match content {
-        Content::Commit(_) => !entry.is_empty(),
-        Content::Index(_) => entry.get(1).is_some_and(|letter| *letter != b' '),
-    };
-    let changed = answer.split(|byte| *byte == 0).find(is_change);
-    Ok(changed.map(|entry| {
-        let path = String::from_utf8_lossy(entry.get(3..).unwrap_or_default());
-        format!("`{}` differs here", visible(&path))
+    // A number, a blank, a letter for what differs between commit and index, one for what differs between index and file.
+    let is_change = |entry: &&&[u8]| matches!(content, Content::Commit(_)) || entry.get(3) != Some(&b'.');
+    Ok(entries.iter().find(is_change).map(|entry| {
+        let path = entry.splitn(9, |byte| *byte == b' ').last().unwrap_or_default();
+        format!("`{}` differs here", visible(&String::from_utf8_lossy(path)))
     }))
 }
 

@@ -14,6 +14,7 @@ use tempfile::NamedTempFile;
 
 use crate::base::digest::Hash;
 use crate::base::files::write_whole;
+use crate::base::state::CHECKOUTS;
 
 /// The file that says that a folder is a store, and of which format.
 const MARKER: &str = "shipway-v1";
@@ -275,8 +276,8 @@ fn is_store(root: &Path) -> Result<bool, StoreError> {
             Some(MARKER) => return Ok(true),
             Some("ac" | "cas") => ours = true,
             Some(name) if name.starts_with(MARKER_STEM) => other_version = true,
-            // The top of a mounted file system has it.
-            Some("lost+found") => {}
+            // The top of a mounted file system has the first, the user's cache directory the second.
+            Some("lost+found" | CHECKOUTS) => {}
             _ => foreign = true,
         }
     }

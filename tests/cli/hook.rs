@@ -133,6 +133,27 @@ fn outputs_may_lie_there_and_come_from_the_store() {
 }
 
 #[test]
+fn the_checkout_and_the_store_share_the_users_cache_directory() {
+    let shop = Shop::new(STAGE);
+    shop.project.write("lies", "");
+    let push = |name: &str| {
+        let mut push = shop.git_in(shop.project.path(), &["push", "origin", name]);
+        push.env_remove("SHIPWAY_CACHE_DIR");
+        said(push).exits(0).stderr
+    };
+    push("main");
+    shop.git(&["commit", "--allow-empty", "--no-verify", "-m", "x"]);
+    let text = push("main:again");
+    assert!(text.contains("1 cached") && !text.contains("not stored"), "{text}");
+    let mut clear = shop.project.command(["cache", "clear"]);
+    clear.envs(shop.variables()).env_remove("SHIPWAY_CACHE_DIR");
+    said(clear).exits(0);
+    shop.git(&["commit", "--allow-empty", "--no-verify", "-m", "y"]);
+    push("main:third");
+    assert_eq!(shop.tests(), 2);
+}
+
+#[test]
 fn each_commit_is_tested_once_with_the_pipeline_that_it_holds() {
     let shop = Shop::new(STAGE);
     let base = shop.commit_of("HEAD");

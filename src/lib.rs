@@ -12,7 +12,7 @@
 //!          model    stage     which one  in outputs   procs  past     see      for a project
 //!                   reads     it is                                            without one
 //! floor 1  model/     the nouns: pipeline, stage, graph, event, outcome; pure data
-//!          store/     what came out of stages: records, blobs       git/  what git knows
+//!          store/     what came out of stages: records, blobs       git/  what git knows, hooks, checkouts aside
 //! floor 0  base/      digits and letters: paths, digests, durations, text, secrets, diagnostics
 //! ```
 //!

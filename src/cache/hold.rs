@@ -117,18 +117,15 @@ impl Holds {
     }
 
     /// Waits until no run, and no step of one that was killed, lives in the checkout whose `.shipway/` folder is `state`, which need not be
-    /// there. Calls `wait` once where there is something to wait for.
-    pub fn await_end(state: &Path, wait: impl FnOnce()) {
+    /// there, or until `wait`, which is asked again and again, says no.
+    pub fn await_end(state: &Path, mut wait: impl FnMut() -> bool) {
         let folder = state.join("making");
-        let live = || {
+        let is_live = || {
             let entries = fs::read_dir(&folder).into_iter().flatten().filter_map(Result::ok);
             let runs = entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(RUN.as_bytes()));
             runs.filter_map(|entry| File::open(entry.path()).ok()).any(|file| is_locked(&file))
         };
-        if live() {
-            wait();
-        }
-        while live() {
+        while is_live() && wait() {
             std::thread::sleep(PATIENCE);
         }
     }

@@ -77,9 +77,9 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
 fn install(global: &Global, pre_commit: bool, screen: &mut Screen) -> Result<Exit, Failing> {
     let home = Home::here()?;
     let pipeline = pipeline_of(global, &home)?;
-    if home.root().is_some() {
+    if let Some(root) = home.root() {
         // A hook that could only ever fail helps nobody.
-        Project::load(global)?;
+        Project::load(&Global { file: Some(root.join(&pipeline)), ..global.clone() })?;
     }
     let pipeline = pipeline.to_string_lossy().into_owned();
     let folder = home.hooks()?;

@@ -17,8 +17,8 @@ use super::flags::Global;
 use super::project::{FILE, Project, invocation};
 use super::run::{self, Done};
 use super::screen::Screen;
-use super::session::{Session, user_cache};
-use crate::base::glob::Glob;
+use super::session::{Session, store_folder, user_cache};
+use crate::base::glob::{Glob, escape};
 use crate::base::state::STATE;
 use crate::base::text::{count, shell_quote, visible};
 use crate::cache::hold::Holds;
@@ -194,6 +194,7 @@ impl<'b> Bench<'b> {
         let reason = match same::change(&self.home, subject.content)? {
             Some(reason) => reason,
             None => match self.test_in_place(subject, screen)? {
+                Ran::Unfit(_) if self.signal().is_some() => return Ok(None),
                 Ran::Tested(tested) => return Ok(Some(tested)),
                 Ran::Unfit(reason) => reason,
             },
@@ -240,16 +241,19 @@ impl<'b> Bench<'b> {
     fn take_aside(&self, screen: &mut Screen) -> Result<Aside, Failing> {
         let cache = user_cache().context("neither XDG_CACHE_HOME nor HOME says where a checkout aside could be")?;
         let folder = Aside::place(&self.home, &cache, &self.pipeline);
-        let waits = format!("waits for another hook, which tests in `{}`", visible(&folder.to_string_lossy()));
+        let shown = visible(&folder.to_string_lossy()).into_owned();
+        // A hook that a step's own push has called may be what the other waits for.
         let is_in_step = std::env::var_os("SHIPWAY").is_some();
-        let aside = Aside::take(&folder, || {
-            screen.say(&waits);
-            !is_in_step
-        })?;
-        if !is_in_step {
-            let state = aside.folder().join(self.pipeline.parent().unwrap_or(Path::new(""))).join(STATE);
-            Holds::await_end(&state, || screen.say(&waits.replacen("another hook, which tests", "another run", 1)));
-        }
+        let mut said = false;
+        let mut wait = |what: &str| {
+            if !std::mem::replace(&mut said, true) {
+                screen.say(&format!("{}: waits for another {what} in `{shown}`", self.hook.name()));
+            }
+            !is_in_step && self.signal().is_none()
+        };
+        let aside = Aside::take(&folder, || wait("hook, which tests"))?;
+        let state = aside.folder().join(self.pipeline.parent().unwrap_or(Path::new(""))).join(STATE);
+        Holds::await_end(&state, || wait("run"));
         Ok(aside)
     }
 
@@ -260,14 +264,18 @@ impl<'b> Bench<'b> {
         check: &mut dyn FnMut(&Spared<'_>) -> Result<Option<String>, Failing>,
         screen: &mut Screen,
     ) -> Result<Ran, Failing> {
-        let project = Project::load(&Global { file: Some(folder.join(&self.pipeline)), ..self.global.clone() })?;
+        let mut project = Project::load(&Global { file: Some(folder.join(&self.pipeline)), ..self.global.clone() })?;
+        project.kept = self.records().unwrap_or_else(|| project.root.clone());
         let pipeline = &project.loaded.pipeline;
         let request = Request { stages: self.hook.stages(pipeline), ..Request::default() };
         let file = (project.file != FILE).then(|| PathBuf::from(&project.file));
         let again = Global { file, directory: Some(project.root.clone()), ..self.global.clone() };
         let plan = Plan::new(pipeline, Selection::new(pipeline, &request)?, &project.root, &invocation(&again), Vec::new())
             .map_err(|error| Failing::usage(error.to_string()))?;
-        let outputs: Vec<Glob> = plan.stages.iter().flat_map(|id| pipeline.stage(*id).outputs.clone()).collect();
+        let mut outputs: Vec<Glob> = plan.stages.iter().flat_map(|id| pipeline.stage(*id).outputs.clone()).collect();
+        let store = store_folder(&pipeline.cache, &project.kept);
+        let store = store.as_deref().and_then(|store| store.strip_prefix(&project.root).ok()).and_then(Path::to_str);
+        outputs.extend(store.and_then(|store| Glob::new("", &escape(store)).ok()));
         let below = self.pipeline.parent().unwrap_or(Path::new(""));
         if let Some(reason) = check(&Spared { pipeline: below, outputs: &outputs })? {
             return Ok(Ran::Unfit(reason));
@@ -277,8 +285,7 @@ impl<'b> Bench<'b> {
         }
         let coloured = !self.how.is_for_programs() && screen.out_theme.coloured;
         let session = Session::open(&project, &plan, self.how.wish(), coloured)?;
-        let records = self.records().unwrap_or_else(|| project.root.clone());
-        let done = run::execute(self.global, &self.how, &project, &plan, &session, &records, screen)?;
+        let done = run::execute(self.global, &self.how, &project, &plan, &session, screen)?;
         if let Some(trouble) = session.close() {
             screen.warn(&trouble);
         }
@@ -354,6 +361,8 @@ pub(super) fn pipeline_of(global: &Global, home: &Home) -> Result<PathBuf, Faili
         return Ok(global.file.clone().unwrap_or_else(|| FILE.into()));
     };
     let here = std::env::current_dir().context("the current folder is not there")?;
+    // Files that lie apart from their repository may be pushed from anywhere.
+    let here = if here.starts_with(root) { here } else { root.to_owned() };
     let path = global.file.as_ref().map_or_else(
         || {
             let folders = here.ancestors().take_while(|folder| folder.starts_with(root));

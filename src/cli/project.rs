@@ -18,6 +18,9 @@ pub(super) const FILE: &str = "pipeline.toml";
 pub(super) struct Project {
     /// The folder of the file: what every path in it is relative to.
     pub(super) root: PathBuf,
+    /// Where what is kept beside it lies: the records of runs, and the store if the file names a relative folder. It is the same folder, but
+    /// for a checkout aside of the project.
+    pub(super) kept: PathBuf,
     /// The file's name in that folder.
     pub(super) file: String,
     /// The file, and those that it includes.
@@ -38,7 +41,7 @@ impl Project {
         })?;
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         match load_with(source, &file, &Folder::new(&root)) {
-            (sources, Ok(loaded)) => Ok(Self { root, file, sources, loaded }),
+            (sources, Ok(loaded)) => Ok(Self { kept: root.clone(), root, file, sources, loaded }),
             (sources, Err(problems)) => Err(Failing::File(Box::new(sources), problems)),
         }
     }

@@ -2,7 +2,6 @@
 
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -159,7 +158,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
         return Ok(Exit::Passed);
     }
     session.notices.extend(told.into_iter().take(if global.verbose { usize::MAX } else { 1 }));
-    let Done { exit, .. } = execute(global, arguments, &project, &plan, &session, plan.root(), screen)?;
+    let Done { exit, .. } = execute(global, arguments, &project, &plan, &session, screen)?;
     if let Some(trouble) = session.close() {
         screen.warn(&trouble);
     }
@@ -180,14 +179,13 @@ pub(super) struct Done {
     pub(super) interrupter: Interrupter,
 }
 
-/// Runs the plan, and records the run in the folder `records`, that of the pipeline or of another checkout of it.
+/// Runs the plan, and records the run.
 pub(super) fn execute(
     global: &Global,
     arguments: &Arguments,
     project: &Project,
     plan: &Plan<'_>,
     session: &Session,
-    records: &Path,
     screen: &mut Screen,
 ) -> Result<Done, Failing> {
     let began = Instant::now();
@@ -196,7 +194,7 @@ pub(super) fn execute(
     signals::listen(interrupter.clone()).map_err(|error| anyhow::anyhow!("signals cannot be heard: {error}"))?;
     let (means, jobs) = (session.means(), jobs(arguments));
     let memory = run.prepare(plan, &means, jobs)?;
-    let (id, mut recorder) = Recorder::begin(records);
+    let (id, mut recorder) = Recorder::begin(&project.kept);
     let unrecorded = recorder.error().map(|error| format!("this run is not recorded: {error}"));
     let on_failure = if arguments.keep_going { OnFailure::KeepGoing } else { OnFailure::Halt };
     let settings = settings(global, arguments, plan, screen);

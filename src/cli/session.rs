@@ -49,7 +49,7 @@ impl Session {
         let masker = Masker::new(values.iter().map(String::as_str));
         let pipeline = &project.loaded.pipeline;
         let Wish { mode, force, paranoid, only_look } = wish;
-        let access = Access { store: store_folder(&pipeline.cache, &project.root), mode, force, paranoid, only_look };
+        let access = Access { store: store_folder(&pipeline.cache, &project.kept), mode, force, paranoid, only_look };
         let (checkout, mut notices) = Checkout::open(&project.root, &project.file, pipeline, &access);
         let (executor, warning) = LocalExecutor::new(masker.clone(), checkout.run_file());
         notices.extend(warning);

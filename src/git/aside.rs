@@ -13,7 +13,9 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::home::{Home, option};
 use super::repo::{GitError, Repository, With};
@@ -23,6 +25,12 @@ use crate::base::digest::Hash;
 use crate::base::program::plain;
 use crate::base::state::CHECKOUTS;
 use crate::base::text::visible;
+
+/// The file whose lock is the checkout's.
+const LOCK: &str = "lock";
+
+/// How often a checkout that another has is looked at.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Settings for what writes files: all of them, and no hook of the repository runs.
 const WRITING: [&str; 6] = ["-c", "core.hooksPath=/dev/null", "-c", "core.sparseCheckout=false", "-c", "advice.detachedHead=false"];
@@ -81,27 +89,29 @@ impl Aside {
         cache.join(CHECKOUTS).join(&Hash::of(&name).to_string()[..16]).join(named)
     }
 
-    /// Takes the checkout at `folder`; asks `wait` whether to wait where another has it.
+    /// Takes the checkout at `folder`, and removes those of repositories that are gone. Where another has it, `wait` is asked again and
+    /// again whether to wait.
     ///
     /// # Errors
-    /// Where the folder cannot be made or locked.
-    pub fn take(folder: &Path, wait: impl FnOnce() -> bool) -> Result<Self, AsideError> {
+    /// Where the folder cannot be made or locked, or another has it still.
+    pub fn take(folder: &Path, mut wait: impl FnMut() -> bool) -> Result<Self, AsideError> {
         let above = folder.parent().unwrap_or(folder);
         fs::create_dir_all(above).map_err(|error| failed(above, "cannot be made", &error))?;
-        let path = above.join("lock");
+        let path = above.join(LOCK);
         let cannot = |error: &io::Error| failed(&path, "cannot be locked", error);
-        let lock = File::options().create(true).truncate(false).read(true).write(true).open(&path).map_err(|error| cannot(&error))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                if !wait() {
-                    return Err(AsideError::Busy(visible(&above.to_string_lossy()).into_owned()));
-                }
-                lock.lock().map_err(|error| cannot(&error))?;
+        let lock = loop {
+            let lock = open_lock(&path).map_err(|error| cannot(&error))?;
+            match lock.try_lock() {
+                // Whoever held it last may have removed it.
+                Ok(()) if lock.metadata().is_ok_and(|metadata| metadata.nlink() > 0) => break lock,
+                Ok(()) => fs::create_dir_all(above).map_err(|error| failed(above, "cannot be made", &error))?,
+                Err(TryLockError::WouldBlock) if wait() => std::thread::sleep(PATIENCE),
+                Err(TryLockError::WouldBlock) => return Err(AsideError::Busy(visible(&above.to_string_lossy()).into_owned())),
+                Err(TryLockError::Error(error)) => return Err(cannot(&error)),
             }
-            Err(TryLockError::Error(error)) => return Err(cannot(&error)),
-        }
+        };
         let above = above.canonicalize().map_err(|error| failed(above, "cannot be found", &error))?;
+        remove_orphans(&above);
         Ok(Self { folder: above.join(folder.file_name().unwrap_or_default()), lock })
     }
 
@@ -234,6 +244,30 @@ fn call_in(folder: &Path, words: &[&str], with: &With<'_>) -> Result<Vec<u8>, Gi
     let place: [OsString; 2] = [option("--git-dir=", &folder.join(".git")), option("--work-tree=", folder)];
     let words: Vec<&OsStr> = place.iter().map(OsString::as_os_str).chain(words.iter().map(OsStr::new)).collect();
     Repository::at(folder).call(folder, &words, with)
+}
+
+fn open_lock(path: &Path) -> io::Result<File> {
+    File::options().create(true).truncate(false).read(true).write(true).open(path)
+}
+
+/// Removes the checkouts beside `own` whose repository is not there any more; what cannot be removed stays for the next time.
+fn remove_orphans(own: &Path) {
+    let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
+    for folder in entries(own.parent().unwrap_or(own)).filter(|folder| folder != own && folder.join(LOCK).is_file()) {
+        let gone = |folder: PathBuf| {
+            let text = fs::read_to_string(folder.join(".git")).unwrap_or_default();
+            let admin = text.strip_prefix("gitdir: ").map(|path| PathBuf::from(path.trim_end_matches('\n')));
+            admin.is_some_and(|admin| admin.ancestors().nth(2).is_some_and(|repository| !repository.exists()))
+        };
+        if !entries(&folder).any(gone) {
+            continue;
+        }
+        if let Ok(lock) = open_lock(&folder.join(LOCK))
+            && lock.try_lock().is_ok()
+        {
+            let _later = remove(&folder);
+        }
+    }
 }
 
 /// Returns where the repository at `common_dir` keeps what is of the worktree in `folder` alone; `None` where that is no worktree of it.

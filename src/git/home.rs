@@ -35,9 +35,11 @@ impl Home {
             Ok(found) if found.git_dir == real(&git_dir) => Ok(found),
             // Files that lie apart from their repository, as some keep those of their home.
             _ => {
-                let root = given("GIT_WORK_TREE").map(|root| option("--work-tree=", &root));
-                let words: Vec<OsString> = [option("--git-dir=", &git_dir)].into_iter().chain(root).collect();
-                Self::find(&here, &words.iter().map(OsString::as_os_str).collect::<Vec<_>>())
+                let root = given("GIT_WORK_TREE").filter(|root| root.is_dir());
+                let tree = root.iter().map(|root| option("--work-tree=", root));
+                let words: Vec<OsString> = [option("--git-dir=", &git_dir)].into_iter().chain(tree).collect();
+                let place = root.as_deref().unwrap_or(&here);
+                Self::find(place, &words.iter().map(OsString::as_os_str).collect::<Vec<_>>())
             }
         }
     }

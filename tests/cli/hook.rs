@@ -154,6 +154,65 @@ fn the_checkout_and_the_store_share_the_users_cache_directory() {
 }
 
 #[test]
+fn a_store_in_the_project_is_used_from_aside_and_in_no_way() {
+    let shop = Shop::new(&format!("{STAGE}\n[cache]\ndir = \".kept\"\n"));
+    let push = |name: &str| {
+        let mut push = shop.git_in(shop.project.path(), &["push", "origin", name]);
+        push.env_remove("SHIPWAY_CACHE_DIR");
+        said(push).exits(0).stderr
+    };
+    push("main");
+    for (lies, place) in [("", "in place"), ("lies", "aside")] {
+        if !lies.is_empty() {
+            shop.project.write(lies, "");
+        }
+        shop.git(&["commit", "--allow-empty", "--no-verify", "-m", place]);
+        let text = push("main");
+        assert!(text.contains("1 cached") && text.contains("tested aside") != lies.is_empty(), "{text}");
+    }
+    assert_eq!(shop.tests(), 1);
+}
+
+#[test]
+fn a_checkout_goes_with_its_repository() {
+    let (old, new) = (Shop::new(STAGE), Shop::new(STAGE));
+    old.project.write("lies", "");
+    new.project.write("lies", "");
+    let push = |shop: &Shop| {
+        let mut push = shop.git_in(shop.project.path(), &["push", "origin", "main"]);
+        push.env("XDG_CACHE_HOME", new.cache());
+        said(push).exits(0);
+    };
+    let count = || fs::read_dir(new.cache().join("shipway/checkouts")).unwrap().count();
+    push(&old);
+    assert_eq!(count(), 1);
+    push(&new);
+    assert_eq!(count(), 2);
+    drop(old);
+    new.git(&["commit", "--allow-empty", "--no-verify", "-m", "x"]);
+    push(&new);
+    assert_eq!(count(), 1);
+}
+
+#[test]
+fn files_that_lie_apart_from_their_repository_are_tested_aside() {
+    let shop = Shop::new(STAGE);
+    let apart = shop.remotes.path().join("apart.git");
+    fs::rename(shop.project.join(".git"), &apart).unwrap();
+    let (git_dir, tree) = (format!("--git-dir={}", apart.display()), format!("--work-tree={}", shop.project.path().display()));
+    let push = |name: &str, passes: bool| {
+        let said = said(shop.git_in(shop.remotes.path(), &[&git_dir, &tree, "push", "origin", name]));
+        assert_eq!(said.status.success(), passes, "{said:?}");
+        said.stderr
+    };
+    let text = push("main", true);
+    assert!(text.contains("lies apart"), "{text}");
+    shop.project.write("state", "bad\n");
+    said(shop.git_in(shop.remotes.path(), &[&git_dir, &tree, "commit", "--no-verify", "-am", "bad"])).exits(0);
+    push("main", false);
+}
+
+#[test]
 fn each_commit_is_tested_once_with_the_pipeline_that_it_holds() {
     let shop = Shop::new(STAGE);
     let base = shop.commit_of("HEAD");

@@ -99,7 +99,7 @@ fn keys_of_later_work_are_refused() {
             "{line}"
         );
     }
-    for table in ["hook", "release", "environments.x", "targets.x", "delivery", "remote"] {
+    for table in ["release", "environments.x", "targets.x", "delivery", "remote"] {
         assert!(refused(&format!("[pipeline]\nname = \"x\"\n[{table}]\n")).contains("the file has no key"), "{table}");
     }
 }

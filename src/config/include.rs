@@ -7,9 +7,10 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::fields::{At, Fields};
 use super::folder::Files;
 use super::place::{move_fields, move_problems};
-use super::read::{At, Fields, NAME_RULE, Read, is_name, read};
+use super::read::{NAME_RULE, Read, is_name, read};
 use super::schema::FILE;
 use super::scope::Scope;
 use super::stages::{Home, unusable};

@@ -46,6 +46,8 @@ fn shape(shape: Shape) -> Value {
         Shape::Count => json!({ "type": "integer", "minimum": 0 }),
         Shape::Duration => json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$" }),
         Shape::Size => json!({ "type": "string", "pattern": "^[0-9]+(B|[KMGT]iB|[kMGT]B)$" }),
+        Shape::Number => json!({ "type": "number" }),
+        Shape::Choice(texts) => json!({ "enum": texts }),
         Shape::Texts => texts,
         Shape::SomeTexts => some_texts,
         Shape::Variables => {

@@ -1,6 +1,6 @@
 //! One declared stage, several real ones: the combinations of a matrix, and their values put in their places.
 
-use super::read::{At, Fields};
+use super::fields::{At, Fields};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::glob::escape;
 use crate::base::nearest;

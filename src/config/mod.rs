@@ -13,11 +13,13 @@ pub mod resolve;
 pub mod schema;
 
 mod check;
+mod fields;
 mod include;
 mod matrix;
 mod place;
 mod pools;
 mod read;
+mod reports;
 mod scope;
 mod services;
 mod stages;

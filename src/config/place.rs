@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::read::{At, Fields, Value};
+use super::fields::{At, Fields, Value};
 use crate::base::diagnostic::Diagnostic;
 
 /// Moves the places of `problems` by `start`.
@@ -23,7 +23,7 @@ pub(super) fn move_fields(fields: &mut Fields, start: usize) {
 
 fn value(of: &mut Value, start: usize) {
     match of {
-        Value::Text(_) | Value::Flag(_) | Value::Count(_) | Value::Duration(_) | Value::Size(_) | Value::Command(_) => {}
+        Value::Text(_) | Value::Flag(_) | Value::Count(_) | Value::Duration(_) | Value::Size(_) | Value::Number(_) | Value::Command(_) => {}
         Value::Texts(texts) => texts.iter_mut().for_each(|text| move_at(text, start)),
         Value::Pairs(entries) => pairs(entries, start),
         Value::Commands(commands) => commands.iter_mut().for_each(|command| move_at(command, start)),

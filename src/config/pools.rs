@@ -3,8 +3,8 @@
 //! Knows pools of several files: a file's stages use the pool of that name in the file that includes it, else its own. So the root
 //! decides how many of all run at once, and a file that is run alone has a bound of its own.
 
+use super::fields::At;
 use super::include::Gathered;
-use super::read::At;
 use crate::base::diagnostic::Diagnostic;
 use crate::base::nearest;
 use crate::model::pipeline::Pool;

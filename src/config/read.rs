@@ -11,91 +11,11 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::fields::{At, Axes, Fields, Pairs, Value};
 use super::schema::{STEP, Shape, Table};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::{duration, nearest, size};
 use crate::model::stage::Command;
-
-/// Something of the file and where it stands.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct At<T> {
-    pub(super) value: T,
-    pub(super) span: Range<usize>,
-}
-
-impl<T> At<T> {
-    pub(super) fn new(value: T, span: Range<usize>) -> Self {
-        Self { value, span }
-    }
-}
-
-/// Names and texts, each with its place, in the order of the file.
-pub(super) type Pairs = Vec<(At<String>, At<String>)>;
-
-/// Axes of a matrix and their values, in the order of the file.
-pub(super) type Axes = Vec<(At<String>, Vec<At<String>>)>;
-
-/// A value of the right form.
-#[derive(Debug, Clone)]
-pub(super) enum Value {
-    Text(String),
-    Flag(bool),
-    Count(u32),
-    Duration(Duration),
-    Size(u64),
-    Texts(Vec<At<String>>),
-    Pairs(Pairs),
-    Command(Command),
-    Commands(Vec<At<Command>>),
-    Steps(Vec<Fields>),
-    Axes(Axes),
-    Combinations(Vec<At<Pairs>>),
-    Sizes(Vec<(At<String>, usize)>),
-    Table(Fields),
-    Tables(Vec<(At<String>, Fields)>),
-}
-
-/// The keys of one table that were given and are of the right form.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Fields {
-    pub(super) span: Range<usize>,
-    pub(super) values: HashMap<&'static str, At<Value>>,
-}
-
-/// Writes an accessor that returns the value of one form, and `None` where the key was left out.
-macro_rules! accessor {
-    ($name:ident, $variant:ident, $type:ty) => {
-        pub(super) fn $name(&self, key: &str) -> Option<&$type> {
-            match self.values.get(key) {
-                Some(At { value: Value::$variant(value), .. }) => Some(value),
-                _ => None,
-            }
-        }
-    };
-}
-
-impl Fields {
-    accessor!(text, Text, str);
-    accessor!(flag, Flag, bool);
-    accessor!(count, Count, u32);
-    accessor!(duration, Duration, Duration);
-    accessor!(texts, Texts, [At<String>]);
-    accessor!(pairs, Pairs, [(At<String>, At<String>)]);
-    accessor!(command, Command, Command);
-    accessor!(commands, Commands, [At<Command>]);
-    accessor!(steps, Steps, [Fields]);
-    accessor!(axes, Axes, [(At<String>, Vec<At<String>>)]);
-    accessor!(combinations, Combinations, [At<Pairs>]);
-    accessor!(size, Size, u64);
-    accessor!(sizes, Sizes, [(At<String>, usize)]);
-    accessor!(table, Table, Fields);
-    accessor!(tables, Tables, [(At<String>, Fields)]);
-
-    /// Returns where the value of `key` stands.
-    pub(super) fn span(&self, key: &str) -> Range<usize> {
-        self.values.get(key).map_or_else(|| self.span.clone(), |value| value.span.clone())
-    }
-}
 
 /// A file as far as it could be read.
 #[derive(Debug)]
@@ -221,6 +141,8 @@ impl Reader<'_> {
             Shape::Count => Value::Count(self.whole_number(value, 0)?),
             Shape::Duration => Value::Duration(self.duration(value)?),
             Shape::Size => self.size(value)?,
+            Shape::Number => Value::Number(self.number(value)?),
+            Shape::Choice(known) => Value::Text(self.choice(value, known)?),
             Shape::Texts => Value::Texts(self.texts(value)?),
             Shape::SomeTexts => Value::Texts(self.some(value, Self::texts)?),
             Shape::Variables => Value::Pairs(self.variables(value)?),
@@ -331,6 +253,31 @@ impl Reader<'_> {
             return None;
         }
         Some(fields)
+    }
+
+    fn number(&mut self, value: &Spanned<DeValue<'_>>) -> Option<f64> {
+        let number = match value.get_ref() {
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse().ok(),
+            DeValue::Float(number) => number.as_str().parse().ok(),
+            _ => return self.wrong(value, "a number"),
+        };
+        let finite = number.filter(|number: &f64| number.is_finite());
+        if finite.is_none() {
+            self.problem(Diagnostic::error("this number is no limit, since all others lie on one side of it", value.span(), "not a limit"));
+        }
+        finite
+    }
+
+    /// Reads one of a few texts.
+    fn choice(&mut self, value: &Spanned<DeValue<'_>>, known: &'static [&'static str]) -> Option<String> {
+        let text = self.text(value)?.value;
+        if known.contains(&text.as_str()) {
+            return Some(text);
+        }
+        let all = known.iter().map(|known| format!("{known:?}")).collect::<Vec<_>>().join(", ");
+        let help = nearest::help("a value", &text, known.iter().copied()).unwrap_or_else(|| format!("it is one of {all}"));
+        self.problem(Diagnostic::error(format!("`{}` is none of {all}", text.escape_debug()), value.span(), "unknown value").help(help));
+        None
     }
 
     fn duration(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Duration> {

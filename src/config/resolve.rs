@@ -4,11 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 use super::check;
+use super::fields::{At, Fields};
 use super::folder::{Files, Nothing};
 use super::include::{Gathered, gather};
 use super::matrix::combinations;
 use super::pools::Pools;
-use super::read::{At, Fields};
 use super::scope::Scope;
 use super::services::Services;
 use super::stages::{Builder, Draft};

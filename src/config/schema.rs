@@ -18,6 +18,10 @@ pub(crate) enum Shape {
     Duration,
     /// A number and a unit of bytes.
     Size,
+    /// A number, whole or not.
+    Number,
+    /// One of these texts.
+    Choice(&'static [&'static str]),
     /// A list of texts.
     Texts,
     /// A list of texts with at least one.
@@ -135,12 +139,39 @@ const PORTABLE: Key = key("portable", Shape::Flag, "true: outputs that hold this
 const TIMEOUT: Key = key("timeout", Shape::Duration, "longest time of one attempt: 300ms, 30s, 10m, 2h; default none");
 const RETRIES: Key = key("retries", Shape::Count, "how often it is tried again after a failure; default 0");
 const POOL: Key = key("pool", Shape::Text, "the pool that bounds how many of its stages run at once");
+const REPORTS_KEY: Key =
+    key("reports", Shape::Table(&REPORTS), "files in which its tests, scanners and meters say what they found; outputs of the stage");
+
+static REPORTS: Table = Table {
+    title: "`reports`",
+    keys: &[
+        key("junit", Shape::Texts, "files or globs of test results in the format of JUnit; a failed test fails the stage"),
+        key("sarif", Shape::Texts, "files or globs of findings in SARIF 2.1.0"),
+        key(
+            "fail-on",
+            Shape::Choice(&["error", "warning", "note", "never"]),
+            "the least level of a finding that fails the stage; default \"error\"",
+        ),
+        key("metrics", Shape::Tables(&METRIC), "numbers in JSON files, and their limits, by name"),
+    ],
+};
+
+static METRIC: Table = Table {
+    title: "a metric",
+    keys: &[
+        required("file", Shape::Text, "the JSON file that holds it"),
+        required("pointer", Shape::Text, "where in the file it stands (RFC 6901): /p95"),
+        key("max", Shape::Number, "the stage fails above this"),
+        key("min", Shape::Number, "the stage fails below this"),
+        key("regression", Shape::Text, "how much worse than in the last run that passed it may be: 10%"),
+    ],
+};
 
 const SERVICES: Key = key("services", Shape::Texts, "services that run and are ready while its steps run");
 
 static DEFAULTS: Table = Table {
     title: "[defaults]",
-    keys: &[DESCRIPTION, DIR, ENV, PASS_ENV, SECRETS, TOOLS, CACHED, CLEAN, PORTABLE, TIMEOUT, RETRIES, POOL, SERVICES],
+    keys: &[DESCRIPTION, DIR, ENV, PASS_ENV, SECRETS, TOOLS, CACHED, CLEAN, PORTABLE, TIMEOUT, RETRIES, POOL, SERVICES, REPORTS_KEY],
 };
 
 static STAGE: Table = Table {
@@ -164,6 +195,7 @@ static STAGE: Table = Table {
         RETRIES,
         POOL,
         SERVICES,
+        REPORTS_KEY,
         key("matrix", Shape::Axes, "expands to one stage for each combination of the values of its axes"),
         key("matrix-exclude", Shape::Combinations, "combinations of the matrix that are left out"),
     ],

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::fields::{At, Fields};
 use super::include::Gathered;
-use super::read::{At, Fields};
 use super::stages::{Builder, Home, values};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::nearest;

@@ -7,8 +7,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::fields::{At, Fields};
 use super::matrix::Combination;
-use super::read::{At, Fields};
 use super::scope::Scope;
 use crate::base::diagnostic::Diagnostic;
 use crate::base::glob::{Glob, PathError, within};
@@ -67,7 +67,8 @@ impl Builder<'_> {
         let secrets = values(either!(self, fields, texts, "secrets"));
         self.check_secrets(fields, &env, &secrets);
         let (inputs, input_spans) = self.inputs(fields, &dir, combination);
-        let (outputs, output_spans) = self.outputs(fields, &dir, combination);
+        let (mut outputs, mut output_spans) = self.outputs(fields, &dir, combination);
+        let reports = self.reports(fields, &dir, combination, &mut outputs, &mut output_spans);
         let pool_span = if fields.text("pool").is_some() { fields.span("pool") } else { self.defaults.span("pool") };
         let pool = either!(self, fields, text, "pool").map(str::to_owned);
         let pool = pool.map(|pool| At::new(combination.fill(&pool, &pool_span, self.problems), pool_span));
@@ -85,6 +86,7 @@ impl Builder<'_> {
             steps: self.steps(fields, &dir, &secrets, combination),
             inputs,
             outputs,
+            reports,
             env,
             pass_env: values(either!(self, fields, texts, "pass-env")),
             secrets,
@@ -177,25 +179,30 @@ impl Builder<'_> {
             let Some(glob) = self.path(Glob::new(dir, &filled), &text.span) else {
                 continue;
             };
-            if filled.starts_with('!') {
-                let help = "outputs have no exclusions: name what is made; a file whose name begins with `!` is written `\\\\!name`";
-                self.problems.push(Diagnostic::error("an output begins with `!`", text.span.clone(), "not an output").help(help));
-            } else if let Some(whose) = not_made(&glob) {
-                self.problems.push(
-                    Diagnostic::error(format!("`{}` cannot be an output", glob.path()), text.span.clone(), whose)
-                        .help("an output is removed before its stage runs: name what the stage makes"),
-                );
-            } else if glob.is_literal() && Path::new(&self.home.folder).starts_with(glob.path()) {
-                self.problems.push(
-                    Diagnostic::error("the whole project cannot be an output", text.span.clone(), "this is the project itself")
-                        .help("name the folder or the files that the stage makes"),
-                );
-            } else {
+            if self.may_be_output(&glob, &filled, &text.span) {
                 found.push(glob);
                 spans.push(text.span.clone());
             }
         }
         (found, spans)
+    }
+
+    /// Tells whether `glob`, written as `text`, may be an output; says why where it may not.
+    pub(super) fn may_be_output(&mut self, glob: &Glob, text: &str, span: &Range<usize>) -> bool {
+        let problem = if text.starts_with('!') {
+            let help = "outputs have no exclusions: name what is made; a file whose name begins with `!` is written `\\\\!name`";
+            Diagnostic::error("an output begins with `!`", span.clone(), "not an output").help(help)
+        } else if let Some(whose) = not_made(glob) {
+            Diagnostic::error(format!("`{}` cannot be an output", glob.path()), span.clone(), whose)
+                .help("an output is removed before its stage runs: name what the stage makes")
+        } else if glob.is_literal() && Path::new(&self.home.folder).starts_with(glob.path()) {
+            Diagnostic::error("the whole project cannot be an output", span.clone(), "this is the project itself")
+                .help("name the folder or the files that the stage makes")
+        } else {
+            return true;
+        };
+        self.problems.push(problem);
+        false
     }
 
     fn steps(&mut self, fields: &Fields, dir: &str, secrets: &[String], combination: &Combination) -> Vec<Step> {
@@ -264,7 +271,7 @@ impl Builder<'_> {
         filled
     }
 
-    fn path<T>(&mut self, path: Result<T, PathError>, span: &Range<usize>) -> Option<T> {
+    pub(super) fn path<T>(&mut self, path: Result<T, PathError>, span: &Range<usize>) -> Option<T> {
         path.map_err(|error| self.problems.push(unusable(&error, span))).ok()
     }
 }

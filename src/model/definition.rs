@@ -3,6 +3,7 @@
 //! Knows two pipelines, such as that of now and that of an earlier commit; knows nothing of files.
 
 use super::pipeline::Pipeline;
+use super::reports::{MetricRule, Reports};
 use super::service::Service;
 use super::stage::{Selector, Stage, StageId, Step};
 use crate::base::glob::Glob;
@@ -35,6 +36,7 @@ pub fn difference(ours: &Pipeline, id: StageId, theirs: &Pipeline) -> Option<&'s
         retries: _,
         pool: _,
         services: _,
+        reports,
     } = stage;
     let differing = [
         ("its `needs` differ", names(ours, needs) != names(theirs, &other.needs)),
@@ -49,6 +51,7 @@ pub fn difference(ours: &Pipeline, id: StageId, theirs: &Pipeline) -> Option<&'s
         ("its `secrets` differ", secrets != &other.secrets),
         ("its `tools` differ", tools != &other.tools),
         ("its `services` differ", !same(&ours.services_of(stage), &theirs.services_of(other), |a, b| is_same_service(a, b))),
+        ("its `reports` differ", !are_alike_reports(reports.as_deref(), other.reports.as_deref())),
         ("its `cache`, `clean` or `portable` differs", (cache, clean, portable) != (&other.cache, &other.clean, &other.portable)),
     ];
     differing.into_iter().find(|(_, differs)| *differs).map(|(what, _)| what)
@@ -74,6 +77,20 @@ fn is_same_service(service: &Service, other: &Service) -> bool {
     are_alike(start, &other.start)
         && (name, shell, ready) == (&other.name, &other.shell, &other.ready)
         && (env, pass_env, secrets) == (&other.env, &other.pass_env, &other.secrets)
+}
+
+fn are_alike_reports(reports: Option<&Reports>, other: Option<&Reports>) -> bool {
+    let (Some(reports), Some(other)) = (reports, other) else { return reports.is_none() && other.is_none() };
+    let Reports { junit, sarif, fail_on, metrics } = reports;
+    let is_same_metric = |one: &MetricRule, other: &MetricRule| {
+        let MetricRule { name, file, pointer, max, min, regression } = one;
+        is_same_glob(file, &other.file)
+            && (name, pointer, max, min, regression) == (&other.name, &other.pointer, &other.max, &other.min, &other.regression)
+    };
+    same(junit, &other.junit, is_same_glob)
+        && same(sarif, &other.sarif, is_same_glob)
+        && *fail_on == other.fail_on
+        && same(metrics, &other.metrics, is_same_metric)
 }
 
 fn same_inputs(ours: Option<&[Selector]>, theirs: Option<&[Selector]>) -> bool {

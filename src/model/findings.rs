@@ -17,9 +17,88 @@ pub struct Findings {
     pub problems: Vec<Problem>,
     /// What was measured, by name.
     pub metrics: Vec<Metric>,
+    /// How many there are, also of those that the lists leave out because a report is very large.
+    #[serde(default)]
+    pub totals: Totals,
+}
+
+/// How many tests and problems the report files name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Totals {
+    /// Tests that passed.
+    pub passed: u64,
+    /// Tests that passed only when they were run again.
+    pub flaky: u64,
+    /// Tests that failed.
+    pub failed: u64,
+    /// Tests that were not run.
+    pub skipped: u64,
+    /// Problems that are errors.
+    pub errors: u64,
+    /// Problems that are warnings.
+    pub warnings: u64,
+    /// Problems that are notes.
+    pub notes: u64,
+    /// Problems, of whatever level, that fail the stage.
+    pub failing: u64,
+}
+
+impl Totals {
+    /// Returns how many tests there are.
+    pub fn tests(&self) -> u64 {
+        self.passed + self.flaky + self.failed + self.skipped
+    }
+
+    /// Returns how many problems there are.
+    pub fn problems(&self) -> u64 {
+        self.errors + self.warnings + self.notes
+    }
+
+    /// Counts one more test.
+    pub fn add_test(&mut self, status: TestStatus) {
+        match status {
+            TestStatus::Passed => self.passed += 1,
+            TestStatus::Flaky => self.flaky += 1,
+            TestStatus::Failed => self.failed += 1,
+            TestStatus::Skipped => self.skipped += 1,
+        }
+    }
+
+    /// Counts one more problem.
+    pub fn add_problem(&mut self, level: Level, fails: bool) {
+        match level {
+            Level::Error => self.errors += 1,
+            Level::Warning => self.warnings += 1,
+            Level::Note => self.notes += 1,
+        }
+        self.failing += u64::from(fails);
+    }
+
+    /// Adds those of another stage.
+    pub fn add(&mut self, other: &Self) {
+        self.passed += other.passed;
+        self.flaky += other.flaky;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+        self.errors += other.errors;
+        self.warnings += other.warnings;
+        self.notes += other.notes;
+        self.failing += other.failing;
+    }
 }
 
 impl Findings {
+    /// Returns findings of `stage` that are empty.
+    pub fn none(stage: Arc<str>) -> Self {
+        Self { stage, tests: Vec::new(), problems: Vec::new(), metrics: Vec::new(), totals: Totals::default() }
+    }
+
+    /// Returns the names of the tests that failed.
+    pub fn failed_tests(&self) -> impl Iterator<Item = &Test> {
+        self.tests.iter().filter(|test| test.status == TestStatus::Failed)
+    }
+
     /// Returns every text in it that came from outside.
     pub fn texts(&mut self) -> impl Iterator<Item = &mut String> {
         let tests = self.tests.iter_mut().flat_map(|test| {

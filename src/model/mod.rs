@@ -6,6 +6,7 @@ pub mod findings;
 pub mod graph;
 pub mod outcome;
 pub mod pipeline;
+pub mod reports;
 pub mod select;
 pub mod service;
 pub mod stage;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::reports::Reports;
 use crate::base::glob::Glob;
 use crate::base::text::shell_join;
 
@@ -47,8 +48,10 @@ pub struct Stage {
     pub steps: Vec<Step>,
     /// The files it reads; `None` means the default of the contract.
     pub inputs: Option<Vec<Selector>>,
-    /// The files it makes.
+    /// The files it makes, its report files among them.
     pub outputs: Vec<Glob>,
+    /// Which of them say what its tests, scanners and meters found.
+    pub reports: Option<Box<Reports>>,
     /// Working directory, relative to the project; empty for the project itself.
     pub dir: String,
     /// Variables that it sets.

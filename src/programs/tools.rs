@@ -184,6 +184,7 @@ mod tests {
             steps,
             inputs: None,
             outputs: Vec::new(),
+            reports: None,
             dir: String::new(),
             env: BTreeMap::new(),
             pass_env: Vec::new(),

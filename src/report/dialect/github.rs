@@ -225,10 +225,10 @@ mod tests {
         let problem =
             |level, fails| Problem { tool: "lint".to_owned(), rule: "E1".to_owned(), level, message: "bad".to_owned(), place: None, fails };
         Findings {
-            stage: "s".into(),
             tests: vec![test("a", TestStatus::Passed), test("b\n::error::x,y", TestStatus::Failed)],
             problems: vec![problem(Level::Error, true), problem(Level::Warning, false), problem(Level::Note, false)],
             metrics: vec![Metric { name: "p95".to_owned(), value: 9.0, before: None, failure: Some("9 is above 8".to_owned()) }],
+            ..Findings::none("s".into())
         }
     }
 

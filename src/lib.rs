@@ -6,11 +6,11 @@
 //! floor 5  main.rs
 //! floor 4  cli/       what people type and are told; the only place that knows every other
 //! floor 3  engine/    plan, schedule, key, turn, attempt, run: what may start, what is reused, what one stage does
-//! floor 2  config/  inputs/   programs/  cache/       exec/  record/  report/  starter/      siblings; none imports another
-//!          file     which     what       keys, and    steps  runs     what     a first
-//!          to       files a   starts,    what lies    as     of the   people   pipeline,
-//!          model    stage     which one  in outputs   procs  past     see      for a project
-//!                   reads     it is                                            without one
+//! floor 2  config/  inputs/   programs/  cache/       exec/  findings/  record/  report/  starter/    siblings; none imports another
+//!          file     which     what       keys, and    steps  what       runs     what     a first
+//!          to       files a   starts,    what lies    as     report     of the   people   pipeline,
+//!          model    stage     which one  in outputs   procs  files      past     see      for a project
+//!                   reads     it is                          say                          without one
 //! floor 1  model/     the nouns: pipeline, stage, graph, event, outcome; pure data
 //!          store/     what came out of stages: records, blobs       git/  what git knows, hooks, checkouts aside
 //! floor 0  base/      digits and letters: paths, digests, durations, text, secrets, diagnostics
@@ -23,7 +23,7 @@
 //! Pipeline + what was asked for --model::select, engine::plan--> Plan
 //! a stage's turn: inputs + programs --engine::key--> Fingerprint --> key
 //!                 known key  --store--> StageResult --cache::restore--> outputs in their place
-//!                 else exec: steps as processes --cache::capture--> store
+//!                 else exec: steps as processes --findings--> tests, problems, metrics --cache::capture--> store
 //! Plan --engine::run: schedule, workers, turns--> events --> report::terminal | report::json | record::writer
 //! the last event --> model::outcome::Exit --> exit code
 //! ```
@@ -34,6 +34,7 @@ pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod exec;
+pub mod findings;
 pub mod git;
 pub mod inputs;
 pub mod model;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: [&[&str]; 5] = [
     &["base"],
     &["model", "git", "store"],
-    &["config", "inputs", "programs", "cache", "exec", "record", "report", "starter"],
+    &["config", "inputs", "programs", "cache", "exec", "findings", "record", "report", "starter"],
     &["engine"],
     &["cli"],
 ];

@@ -149,6 +149,12 @@ impl Files {
         fresh.extend(found.into_iter().map(|(index, content)| (std::mem::take(&mut paths[index].0), content)));
     }
 
+    /// Returns the time that the file system would give to a file that is written now, or somewhat earlier, in nanoseconds since 1970;
+    /// `None` where it cannot be asked.
+    pub fn now(&self) -> Option<i64> {
+        self.clock.as_ref().and_then(Clock::now)
+    }
+
     /// Forgets what was looked at ahead, because a step may have changed it: from here on each file is looked at when it is asked for.
     pub fn disturb(&self) {
         if !self.fresh.read().unwrap_or_else(PoisonError::into_inner).is_empty() {
@@ -158,7 +164,7 @@ impl Files {
 
     /// Remembers what a file was found to hold, when it had `stamp`.
     pub fn learn(&self, path: &Path, stamp: Stamp, hash: Hash) {
-        let is_settled = self.clock.as_ref().and_then(Clock::now).is_some_and(|now| stamp.latest().saturating_add(SETTLED) <= now);
+        let is_settled = self.now().is_some_and(|now| stamp.latest().saturating_add(SETTLED) <= now);
         let name = self.name(path);
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if is_settled {

@@ -10,6 +10,7 @@ use rustix::process::Signal;
 
 use super::outbox::Outbox;
 use super::plan::Plan;
+use super::reports::Reporting;
 use super::services::Services;
 use super::tail::Tail;
 use crate::base::duration::show;
@@ -20,6 +21,7 @@ use crate::exec::cancel::Cancel;
 use crate::exec::environment::Caller;
 use crate::exec::executor::{Ending, Executor, Owner, StepCommand};
 use crate::model::event::EventKind;
+use crate::model::findings::Findings;
 use crate::model::outcome::{Failure, FailureKind, StepStatus};
 use crate::model::stage::{Stage, StageId, Step};
 
@@ -64,24 +66,39 @@ pub(super) enum End {
     Cancelled,
 }
 
+/// How a stage ended, after which number of attempts, and what the reports of the last one say.
+pub(super) struct Made {
+    pub(super) end: End,
+    pub(super) attempts: u32,
+    pub(super) findings: Option<Box<Findings>>,
+}
+
 /// Where a stage's log is taken down, if it is.
 type Log<'l> = Option<&'l RefCell<LogWriter>>;
+
+/// How an attempt ended, and what its report files say.
+pub(super) type Tried = (End, Option<Box<Findings>>);
 
 /// A point in time and the words for whose limit it is.
 type Limit = Option<(Instant, String)>;
 
 impl Attempt<'_> {
-    /// Runs the stage until it passes, fails for good, or the run ends; `clear` makes room for its outputs before each attempt. Returns how
-    /// often it was tried, too.
-    pub(super) fn run(&self, id: StageId, log: Log<'_>, clear: &mut dyn FnMut() -> Result<(), String>) -> (End, u32) {
+    /// Runs the stage until it passes, fails for good, or the run ends; `clear` makes room for its outputs before each attempt.
+    pub(super) fn run(
+        &self,
+        id: StageId,
+        log: Log<'_>,
+        reporting: Option<&Reporting<'_>>,
+        clear: &mut dyn FnMut() -> Result<(), String>,
+    ) -> Made {
         let stage = self.plan.pipeline.stage(id);
         let mut attempts = 1;
         loop {
-            let end = match clear() {
-                Ok(()) => self.try_beside(id, stage, log),
+            let (end, findings) = match clear() {
+                Ok(()) => self.try_beside(id, stage, log, reporting),
                 Err(reason) => {
                     let failure = self.failure(id, &stage.steps[0], FailureKind::Spawn, &Tail::default());
-                    return (End::Failed(Box::new(failure), reason), attempts);
+                    return Made { end: End::Failed(Box::new(failure), reason), attempts, findings: None };
                 }
             };
             match &end {
@@ -95,17 +112,31 @@ impl Attempt<'_> {
                     );
                     attempts += 1;
                 }
-                End::Failed(..) | End::Passed { .. } | End::Cancelled => return (end, attempts),
+                End::Failed(..) | End::Passed { .. } | End::Cancelled => return Made { end, attempts, findings },
             }
         }
     }
 
-    pub(super) fn try_stage(&self, id: StageId, stage: &Stage, log: Log<'_>) -> End {
+    /// Runs the steps, reads what they report, and looks for what they should have made.
+    pub(super) fn try_stage(&self, id: StageId, stage: &Stage, log: Log<'_>, reporting: Option<&Reporting<'_>>) -> Tried {
+        let mut tail = Tail::default();
+        let before = reporting.map(|reporting| (reporting, reporting.before()));
+        let end = self.try_steps(id, stage, log, &mut tail);
+        let (end, findings) = match &before {
+            Some((reporting, before)) => self.with_reports(id, end, reporting, before, &tail),
+            None => (end, None),
+        };
+        match end {
+            End::Passed { flaky, .. } => (self.look_at_outputs(id, stage, flaky, &tail), findings),
+            end => (end, findings),
+        }
+    }
+
+    fn try_steps(&self, id: StageId, stage: &Stage, log: Log<'_>, last_tail: &mut Tail) -> End {
         let limit = stage.timeout.map(|timeout| (Instant::now() + timeout, format!("the stage's limit of {}", show(timeout))));
         let run_limit = self.deadline.map(|(deadline, time)| (deadline, format!("the run's limit of {}", show(time))));
         let limit = earlier(limit, run_limit);
         let mut any_flaky = false;
-        let mut last_tail = Tail::default();
         for (index, step) in stage.steps.iter().enumerate() {
             if self.cancel.is_stopped() {
                 return End::Cancelled;
@@ -114,17 +145,21 @@ impl Attempt<'_> {
             if let Some(log) = log {
                 log.borrow_mut().step(index);
             }
-            match self.run_step(id, step, &limit, &mut last_tail, log) {
+            match self.run_step(id, step, &limit, last_tail, log) {
                 End::Passed { flaky, .. } => any_flaky |= flaky,
                 end @ (End::Failed(..) | End::Cancelled) => return end,
             }
         }
+        End::Passed { flaky: any_flaky, lying: Lying::default() }
+    }
+
+    fn look_at_outputs(&self, id: StageId, stage: &Stage, flaky: bool, tail: &Tail) -> End {
         let step = stage.steps.last().expect("a stage has a step");
-        let missing = |reason| End::Failed(Box::new(self.failure(id, step, FailureKind::MissingOutput, &last_tail)), reason);
+        let missing = |reason| End::Failed(Box::new(self.failure(id, step, FailureKind::MissingOutput, tail)), reason);
         match Lying::look(self.plan.root(), &stage.outputs) {
             Err(error) => missing(format!("its outputs cannot be looked at: {error}")),
             Ok(lying) => match lying.missing.first().map(|index| &stage.outputs[*index]) {
-                None => End::Passed { flaky: any_flaky, lying },
+                None => End::Passed { flaky, lying },
                 Some(output) => {
                     let what = if output.is_literal() { "was declared but not written" } else { "matches nothing" };
                     missing(format!("output `{}` {what}", visible(output.path())))

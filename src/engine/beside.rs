@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use super::attempt::{Attempt, End};
+use super::attempt::{Attempt, End, Tried};
 use super::pool::{Definition, Loss};
+use super::reports::Reporting;
 use super::services::Refused;
 use super::tail::Tail;
 use crate::base::duration::show;
@@ -14,9 +15,15 @@ use crate::model::stage::{Stage, StageId};
 
 impl Attempt<'_> {
     /// Tries the stage once, with its services where it has any.
-    pub(super) fn try_beside(&self, id: StageId, stage: &Stage, log: Option<&RefCell<LogWriter>>) -> End {
+    pub(super) fn try_beside(
+        &self,
+        id: StageId,
+        stage: &Stage,
+        log: Option<&RefCell<LogWriter>>,
+        reporting: Option<&Reporting<'_>>,
+    ) -> Tried {
         if stage.services.is_empty() {
-            return self.try_stage(id, stage, log);
+            return self.try_stage(id, stage, log, reporting);
         }
         let services = self.plan.pipeline.services_of(stage);
         let wanted: Vec<Arc<Definition>> =
@@ -26,17 +33,17 @@ impl Attempt<'_> {
         self.outbox.send();
         let used = match self.services.enter(&wanted, self.cancel, deadline.as_ref()) {
             Ok(used) => used,
-            Err(Refused::Stopped) => return End::Cancelled,
-            Err(Refused::Lost(loss)) => return self.by_service(id, stage, *loss),
+            Err(Refused::Stopped) => return (End::Cancelled, None),
+            Err(Refused::Lost(loss)) => return (self.by_service(id, stage, *loss), None),
             Err(Refused::OutOfTime(reason)) => {
                 let failure = self.failure(id, &stage.steps[0], FailureKind::Timeout, &Tail::default());
-                return End::Failed(Box::new(failure), reason);
+                return (End::Failed(Box::new(failure), reason), None);
             }
         };
-        let end = Attempt { cancel: used.cancel(), ..*self }.try_stage(id, stage, log);
+        let (end, findings) = Attempt { cancel: used.cancel(), ..*self }.try_stage(id, stage, log, reporting);
         match used.lost(matches!(end, End::Failed(..))) {
-            Some(loss) => self.by_service(id, stage, loss),
-            None => end,
+            Some(loss) => (self.by_service(id, stage, loss), findings),
+            None => (end, findings),
         }
     }
 

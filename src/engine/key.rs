@@ -11,6 +11,8 @@ use crate::base::program::plain;
 use crate::base::text::visible;
 use crate::cache::fingerprint::{Fingerprint, Kind, list};
 use crate::inputs::listing::{Input, InputKind};
+use crate::model::findings::Level;
+use crate::model::reports::Reports;
 use crate::model::service::Ready;
 use crate::model::stage::{Command, StageId};
 
@@ -45,6 +47,11 @@ impl Memory<'_> {
         }
         if !stage.clean {
             add(Kind::Setting, "clean", b"false".to_vec());
+        }
+        if let Some(reports) = &stage.reports {
+            for (name, value) in settings(reports) {
+                add(Kind::Setting, &name, value);
+            }
         }
         for (name, value) in self.identities.of(self.asker(), id, &self.checkout.files)? {
             add(Kind::Tool, &name, value);
@@ -202,6 +209,34 @@ fn parts(command: &Command) -> (&'static [u8], &[String]) {
 fn passed(value: &OsStr) -> Vec<u8> {
     let hash = crate::base::digest::Hash::of(value.as_encoded_bytes());
     [b"=", hash.0.as_slice()].concat()
+}
+
+/// What decides whether reports fail their stage, by name: what has passed under other limits has not passed under these.
+fn settings(reports: &Reports) -> Vec<(String, Vec<u8>)> {
+    let patterns =
+        |globs: &[Glob]| list(globs.iter().flat_map(|glob| [if glob.is_literal() { &b"l"[..] } else { b"p" }, glob.path().as_bytes()]));
+    let mut settings = Vec::new();
+    for (name, globs) in [("reports.junit", &reports.junit), ("reports.sarif", &reports.sarif)] {
+        if !globs.is_empty() {
+            settings.push((name.to_owned(), patterns(globs)));
+        }
+    }
+    if !reports.sarif.is_empty() {
+        let level = match reports.fail_on {
+            None => "never",
+            Some(Level::Note) => "note",
+            Some(Level::Warning) => "warning",
+            Some(Level::Error) => "error",
+        };
+        settings.push(("reports.fail-on".to_owned(), level.into()));
+    }
+    for rule in &reports.metrics {
+        let number = |number: Option<f64>| number.map_or_else(|| "-".to_owned(), |number| format!("{number:?}"));
+        let limits = [number(rule.max), number(rule.min), number(rule.regression)];
+        let parts = [rule.file.path(), &rule.pointer].into_iter().chain(limits.iter().map(String::as_str));
+        settings.push((format!("reports.metrics.{}", rule.name), list(parts.map(str::as_bytes))));
+    }
+    settings
 }
 
 fn bytes(name: &OsStr) -> Vec<u8> {

@@ -2,6 +2,7 @@
 //!
 //! Looks, and changes nothing but the store's books; `turn` acts on what it finds.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +22,7 @@ use crate::cache::hold::Holds;
 use crate::cache::outputs::{Lying, behind_link};
 use crate::exec::environment::Caller;
 use crate::inputs::listing::{InputKind, Listing};
+use crate::model::findings::Findings;
 use crate::model::stage::StageId;
 use crate::store::result::{Output, StageResult};
 use crate::store::{local::Store, records::Lookup};
@@ -61,6 +63,8 @@ pub(super) struct Look {
     pub(super) key: Option<Hash>,
     /// What to do.
     pub(super) verdict: Verdict,
+    /// What the reports of a known result say; until it is told.
+    pub(super) findings: RefCell<Option<Box<Findings>>>,
 }
 
 /// What to do with a stage.
@@ -174,7 +178,8 @@ impl<'a> Memory<'a> {
     /// Looks at a stage, when all that it needs is done.
     pub(super) fn look(&self, id: StageId) -> Look {
         let stage = self.plan.pipeline.stage(id);
-        let uncached = |reason: String| Look { fingerprint: None, key: None, verdict: Verdict::Uncached(reason) };
+        let uncached =
+            |reason: String| Look { fingerprint: None, key: None, verdict: Verdict::Uncached(reason), findings: RefCell::default() };
         if !stage.cache {
             return uncached("it always runs: `cache = false`".to_owned());
         }
@@ -191,7 +196,8 @@ impl<'a> Memory<'a> {
             Some(store) if self.checkout.reads() => self.consult(id, store, &key, &fingerprint),
             _ => Verdict::Run(unread.unwrap_or("no earlier result").to_owned()),
         };
-        Look { fingerprint: Some(fingerprint), key: Some(key), verdict }
+        let (verdict, findings) = self.judge_again(id, verdict);
+        Look { fingerprint: Some(fingerprint), key: Some(key), verdict, findings: RefCell::new(findings) }
     }
 
     fn consult(&self, id: StageId, store: &Store, key: &Hash, fingerprint: &Fingerprint) -> Verdict {

@@ -22,6 +22,7 @@ pub mod identities;
 pub mod memory;
 mod others;
 pub mod plan;
+mod reports;
 pub mod run;
 pub mod schedule;
 pub mod services;

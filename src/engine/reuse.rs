@@ -88,6 +88,11 @@ impl Turn<'_> {
         if let Some(log) = log {
             self.replay(id, log);
         }
+        if let Some(findings) = look.findings.take() {
+            // It was compared when it ran.
+            let _lonely = self.memory.set_baseline(id, &findings);
+            self.attempt.outbox.tell(EventKind::Findings(findings));
+        }
         if let Err(error) = self.memory.set_reused(id, &result.outputs) {
             self.notice(id, format!("its outputs cannot be read, so nothing that needs them is cached: {error}"));
         }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::attempt::{Attempt, End, milliseconds};
+use super::attempt::{Attempt, End, Made, milliseconds};
 use super::memory::{Look, Memory, Verdict};
 use crate::base::text::{count, visible};
 use crate::cache::custody::{Custody, all};
@@ -228,7 +228,9 @@ impl Turn<'_> {
             let _unsaid = hold.as_ref().map(Hold::is_cleared);
             Ok(())
         };
-        let (end, attempts) = self.attempt.run(id, log.as_ref(), &mut clear);
+        let reporting = self.memory.reporting(id);
+        let Made { end, attempts, findings } = self.attempt.run(id, log.as_ref(), reporting.as_ref(), &mut clear);
+        self.tell_findings(id, findings, matches!(end, End::Passed { .. }));
         // What could not be cleared away before may be anybody's.
         let ours = is_cleared.get().then_some(&custody);
         self.memory.disturb();

@@ -38,7 +38,7 @@ pub(super) enum Area {
     Records,
     /// Blobs, by their own hash.
     Blobs,
-    /// The last keys of each stage, by the hash of its name.
+    /// The last keys of each stage, and what it measured last, by the hash of its name.
     Stages,
 }
 

@@ -12,6 +12,7 @@
 //!                        live/    sweep    verify         who uses it now, what goes, what is whole
 //! ```
 
+pub mod baseline;
 pub mod blobs;
 pub mod codec;
 pub mod live;

@@ -128,7 +128,7 @@ impl Attempt<'_> {
         };
         match end {
             End::Passed { flaky, .. } => (self.look_at_outputs(id, stage, flaky, &tail), findings),
-            end => (end, findings),
+            end @ (End::Failed(..) | End::Cancelled) => (end, findings),
         }
     }
 

@@ -154,7 +154,7 @@ impl Attempt<'_> {
                 failure.tests = tests;
                 End::Failed(failure, reason)
             }
-            end => match reason(&problems, &findings) {
+            end @ (End::Passed { .. } | End::Cancelled) => match reason(&problems, &findings) {
                 None => end,
                 Some(reason) => {
                     let step = self.plan.pipeline.stage(id).steps.last().expect("a stage has a step");

@@ -33,8 +33,8 @@ pub(super) struct Text<R> {
     /// Bytes that are not decoded yet.
     raw: VecDeque<u8>,
     is_over: bool,
-    text: Vec<u8>,
-    /// How much of `text` was taken.
+    ready: Vec<u8>,
+    /// How much of `ready` was taken.
     taken: usize,
     /// How many bytes of text may be taken before the next [`Text::allow`].
     allowed: u64,
@@ -47,7 +47,7 @@ impl<R: Read> Text<R> {
     /// Where it cannot be read, or declares an encoding that is not known.
     pub(super) fn new(below: R) -> io::Result<Self> {
         let mut text =
-            Self { below, encoding: Encoding::Utf8, raw: VecDeque::new(), is_over: false, text: Vec::new(), taken: 0, allowed: u64::MAX };
+            Self { below, encoding: Encoding::Utf8, raw: VecDeque::new(), is_over: false, ready: Vec::new(), taken: 0, allowed: u64::MAX };
         text.fill_raw(HEAD)?;
         let head: Vec<u8> = text.raw.iter().copied().take(HEAD).collect();
         let (encoding, mark) = match head.as_slice() {
@@ -69,7 +69,7 @@ impl<R: Read> Text<R> {
     }
 
     fn fill_raw(&mut self, least: usize) -> io::Result<()> {
-        let mut piece = [0; PIECE];
+        let mut piece = vec![0; PIECE];
         while !self.is_over && self.raw.len() < least {
             match self.below.read(&mut piece) {
                 Ok(0) => self.is_over = true,
@@ -96,7 +96,7 @@ impl<R: Read> Text<R> {
             Encoding::Utf16 { is_big } => utf16(raw, is_big, self.is_over, &mut text),
         };
         self.raw.drain(..used);
-        (self.text, self.taken) = (text.into_bytes(), 0);
+        (self.ready, self.taken) = (text.into_bytes(), 0);
     }
 }
 
@@ -160,14 +160,14 @@ impl<R: Read> Read for Text<R> {
 
 impl<R: Read> BufRead for Text<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        while self.taken == self.text.len() && !(self.is_over && self.raw.is_empty()) {
+        while self.taken == self.ready.len() && !(self.is_over && self.raw.is_empty()) {
             self.fill_raw(self.raw.len() + 1)?;
             self.decode();
         }
-        if self.allowed == 0 && self.taken < self.text.len() {
+        if self.allowed == 0 && self.taken < self.ready.len() {
             return Err(io::Error::other("holds one piece that is too large to be read"));
         }
-        Ok(&self.text[self.taken..])
+        Ok(&self.ready[self.taken..])
     }
 
     fn consume(&mut self, amount: usize) {

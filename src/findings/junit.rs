@@ -1,4 +1,4 @@
-//! Results of tests in the format of JUnit, in the dialects of cargo-nextest, pytest, Surefire, jest-junit, go-junit-report, gtest, ctest.
+//! Results of tests in the format of `JUnit`, in the dialects of cargo-nextest, pytest, Surefire, jest-junit, go-junit-report, gtest, ctest.
 //!
 //! Knows elements and attributes. Reads as a stream: entities of a document type are never expanded, nothing outside is loaded, depth and
 //! texts are bounded.

@@ -140,8 +140,8 @@ mod tests {
         assert_eq!(failure(50.0, &more, Some(100.0)), None);
         assert_eq!(failure(111.0, &more, Some(100.0)).unwrap(), "`m` is 111, more than 10% worse than 100 in the last run that passed");
         assert_eq!(failure(111.0, &more, None), None);
-        assert_eq!(failure(-80.0, &more, Some(-100.0)).is_some(), true);
-        assert_eq!(failure(0.1, &more, Some(0.0)).is_some(), true);
+        assert!(failure(-80.0, &more, Some(-100.0)).is_some());
+        assert!(failure(0.1, &more, Some(0.0)).is_some());
         let less = rule("", None, Some(0.0), Some(0.1));
         assert_eq!(failure(90.0, &less, Some(100.0)), None);
         assert!(failure(89.0, &less, Some(100.0)).is_some() && failure(900.0, &less, Some(100.0)).is_none());

@@ -288,15 +288,12 @@ fn fill(text: &str, arguments: &[String]) -> String {
         let (brace, behind) = rest[at..].split_at(1);
         let place = behind.split_once('}').filter(|_| brace == "{");
         let argument = place.and_then(|(number, after)| Some((arguments.get(number.parse::<usize>().ok()?)?, after)));
-        match argument {
-            Some((argument, after)) => {
-                filled.push_str(argument);
-                rest = after;
-            }
-            None => {
-                filled.push_str(brace);
-                rest = behind.strip_prefix(brace).unwrap_or(behind);
-            }
+        if let Some((argument, after)) = argument {
+            filled.push_str(argument);
+            rest = after;
+        } else {
+            filled.push_str(brace);
+            rest = behind.strip_prefix(brace).unwrap_or(behind);
         }
     }
     filled + rest

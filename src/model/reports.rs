@@ -10,7 +10,7 @@ use crate::base::glob::Glob;
 /// The table `reports` of a stage.
 #[derive(Debug, Clone, Default)]
 pub struct Reports {
-    /// Results of tests, in the format of JUnit.
+    /// Results of tests, in the format of `JUnit`.
     pub junit: Vec<Glob>,
     /// Findings of scanners, in SARIF 2.1.0.
     pub sarif: Vec<Glob>,

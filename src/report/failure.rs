@@ -3,21 +3,25 @@
 
 use std::fmt::Write;
 
+use super::findings;
 use super::theme::Theme;
 use crate::base::text::{count, visible};
 use crate::model::event::StageFinished;
+use crate::model::findings::Findings;
 use crate::model::outcome::{Failure, FailureKind};
 
 /// How many stages are named in one line.
 const NAMED: usize = 8;
 
-/// What became of the other stages because this one failed.
+/// What else there is to say of a failed stage: what became of the others because of it, and what was found in it.
 #[derive(Debug, Clone, Default)]
 pub struct Others<'a> {
     /// Running ones that were ended.
     pub ended: Vec<&'a str>,
     /// Those that were never started.
     pub not_run: Vec<&'a str>,
+    /// What its own reports say.
+    pub findings: Option<&'a Findings>,
 }
 
 /// Returns the report of one failed stage, with at most `lines` lines of its output; `places` are the `file:line` places in it.
@@ -35,6 +39,13 @@ pub fn render(finished: &StageFinished, failure: &Failure, lines: usize, places:
         }
         text.push('\n');
     }
+    let found = others.findings.map(|found| findings::lines(found, theme)).unwrap_or_default();
+    for line in &found {
+        let _infallible = writeln!(text, "{line}");
+    }
+    if !found.is_empty() {
+        text.push('\n');
+    }
     let reason = visible(finished.reason.as_deref().unwrap_or("it failed"));
     let _infallible = writeln!(text, "{} {}: {reason}", theme.mark(finished.outcome), theme.bad(&stage));
     let mut field = |name: &str, value: &str| {
@@ -46,7 +57,9 @@ pub fn render(finished: &StageFinished, failure: &Failure, lines: usize, places:
     field("directory", &visible(if failure.dir == "." { "" } else { &failure.dir }));
     field("attempts", &if finished.attempts > 1 { finished.attempts.to_string() } else { String::new() });
     field("output", if tail.is_empty() { "none" } else { "" });
-    field("tests", &failure.tests.join(", "));
+    // Where they are not shown above.
+    let tests: Vec<&str> = failure.tests.iter().map(String::as_str).filter(|_| found.is_empty()).collect();
+    field("tests", &names(&tests));
     field("places", &places.join("  "));
     field("ended", &names(&others.ended));
     field("not run", &names(&others.not_run));

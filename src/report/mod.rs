@@ -4,6 +4,7 @@ pub mod bars;
 pub mod diagnostics;
 pub mod dialect;
 pub mod failure;
+pub mod findings;
 pub mod json;
 pub mod lines;
 pub mod places;

@@ -11,14 +11,14 @@ use tempfile::SpooledTempFile;
 use super::bars::{Bars, TICK};
 use super::dialect::Dialect;
 use super::dialect::group::Group;
-use super::failure;
 use super::lines::{Lines, tame};
 use super::places::{self, Found};
-use super::services;
 use super::theme::Theme;
+use super::{failure, findings, services};
 use crate::base::duration::show;
 use crate::base::text::{count, visible};
 use crate::model::event::{Event, EventKind, Listener, ServiceChanged, StageFinished, Stream};
+use crate::model::findings::{Findings, Totals};
 use crate::model::outcome::{Counts, Failure, FailureKind, RunOutcome, StageOutcome};
 
 /// What of the steps' output is shown, and when.
@@ -98,6 +98,9 @@ pub struct TerminalReporter<O: Write, E: Write> {
     failed: Vec<StageFinished>,
     not_run: Vec<StageFinished>,
     flaky: usize,
+    /// What was found in stages that failed, or have not ended.
+    found: BTreeMap<Arc<str>, Box<Findings>>,
+    totals: Totals,
 }
 
 impl<O: Write, E: Write> TerminalReporter<O, E> {
@@ -120,6 +123,8 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
             failed: Vec::new(),
             not_run: Vec::new(),
             flaky: 0,
+            found: BTreeMap::new(),
+            totals: Totals::default(),
         }
     }
 
@@ -271,7 +276,7 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
         match finished.outcome {
             StageOutcome::Failed => self.failed.push(finished.clone()),
             StageOutcome::Skipped | StageOutcome::Cancelled => self.not_run.push(finished.clone()),
-            StageOutcome::Passed | StageOutcome::Cached => {}
+            StageOutcome::Passed | StageOutcome::Cached => drop(self.found.remove(&finished.stage)),
         }
     }
 
@@ -339,6 +344,9 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
             self.say(&report);
         }
         if self.is(Verbosity::Normal) || outcome != RunOutcome::Passed {
+            for line in findings::summary(&self.totals, theme) {
+                self.say(&line);
+            }
             let line = summary(outcome, duration_ms, counts, self.flaky, theme);
             self.say(&line);
         }
@@ -359,7 +367,11 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
         let concerns = |other: &&StageFinished| is_alone || other.reason.as_deref().is_some_and(|reason| reason.contains(&because));
         let names =
             |outcome| self.not_run.iter().filter(|other| other.outcome == outcome).filter(concerns).map(|other| &*other.stage).collect();
-        let others = failure::Others { ended: names(StageOutcome::Cancelled), not_run: names(StageOutcome::Skipped) };
+        let others = failure::Others {
+            ended: names(StageOutcome::Cancelled),
+            not_run: names(StageOutcome::Skipped),
+            findings: self.found.get(&finished.stage).map(|found| &**found),
+        };
         // What a service printed was not.
         let is_shown_above = self.settings.show != Show::Failures && self.is(Verbosity::Normal) && failure.kind != FailureKind::Service;
         let lines = if is_shown_above { LINES_AGAIN } else { usize::MAX };
@@ -434,8 +446,12 @@ impl<O: Write, E: Write> Listener for TerminalReporter<O, E> {
                 }
                 self.output(stage, *stream, text);
             }
+            EventKind::Findings(findings) => {
+                self.settings.dialect.remember(findings);
+                self.totals.add(&findings.totals);
+                self.found.insert(findings.stage.clone(), findings.clone());
+            }
             EventKind::Output { .. } | EventKind::StepFinished { .. } => {}
-            EventKind::Findings(findings) => self.settings.dialect.remember(findings),
             EventKind::Notice { stage, text } => {
                 if let Some(line) = self.settings.dialect.notice(stage.as_deref(), text) {
                     return self.command([line]);

@@ -31,7 +31,8 @@ impl Store {
             }
             return Ok(());
         }
-        let body: String = measures.iter().map(|(metric, value)| format!("{metric} {value:?}\n")).collect();
+        let lines: Vec<String> = measures.iter().map(|(metric, value)| format!("{metric} {value:?}\n")).collect();
+        let body = lines.concat();
         let file = self.temporary()?;
         file.as_file().write_all(format!("{HEAD}\n{}\n{body}", Hash::of(body.as_bytes())).as_bytes())?;
         self.settle(file, &path)

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use super::outbox::Outbox;
 use super::plan::Plan;
-use super::reports::Reporting;
+use super::reporting::Reporting;
 use super::services::Services;
 use super::tail::Tail;
 use crate::base::duration::show;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::attempt::{Attempt, End, Tried};
 use super::pool::{Definition, Loss};
-use super::reports::Reporting;
+use super::reporting::Reporting;
 use super::services::Refused;
 use super::tail::Tail;
 use crate::base::duration::show;

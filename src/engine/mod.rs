@@ -22,6 +22,7 @@ pub mod identities;
 pub mod memory;
 mod others;
 pub mod plan;
+mod reporting;
 mod reports;
 pub mod run;
 pub mod schedule;

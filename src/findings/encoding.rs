@@ -1,4 +1,4 @@
-//! The bytes of an XML file as text, whatever they are written in, piece by piece.
+//! The bytes of a file as text: of JSON, which is UTF-8, all at once; of XML, whatever it is written in, piece by piece.
 //!
 //! Knows the encodings that test runners write: UTF-8, UTF-16, and the Western one that Windows and old programs use. Bytes that are none
 //! of their encoding become U+FFFD: a program that prints rubbish into a message does not make its report unreadable.
@@ -146,6 +146,25 @@ fn declared(head: &[u8]) -> io::Result<Encoding> {
             Err(io::Error::other(format!("is written in `{other}`, which is not read here: let it be written in UTF-8")))
         }
     }
+}
+
+/// Returns all that `bytes` give, without the mark of its encoding.
+///
+/// # Errors
+/// Where it cannot be read, is empty, or is larger than `largest`.
+pub(super) fn whole(bytes: impl Read, largest: u64) -> Result<Vec<u8>, String> {
+    let mut text = Vec::new();
+    bytes.take(largest + 1).read_to_end(&mut text).map_err(|error| format!("cannot be read: {error}"))?;
+    if text.len() as u64 > largest {
+        return Err(format!("is larger than {} MiB", largest >> 20));
+    }
+    if text.starts_with(b"\xef\xbb\xbf") {
+        text.drain(..3);
+    }
+    if text.iter().all(u8::is_ascii_whitespace) {
+        return Err("is empty".to_owned());
+    }
+    Ok(text)
 }
 
 impl<R: Read> Read for Text<R> {

@@ -10,8 +10,8 @@ use quick_xml::escape::{resolve_predefined_entity, unescape_with};
 use quick_xml::events::{BytesStart, Event};
 
 use super::encoding::Text;
-use super::read::Sink;
 use super::room::append;
+use super::sink::Sink;
 use crate::base::text::count;
 use crate::model::findings::{Place, Test, TestStatus};
 
@@ -233,10 +233,10 @@ impl Parser<'_, '_, '_> {
     fn place(&mut self, case: &Case, status: TestStatus) -> Option<Place> {
         let places = &mut self.sink.places;
         let declared = places.declared(&case.file, case.line, None);
-        let is_whole = declared.as_ref().is_some_and(|place| place.line.is_some());
-        if is_whole || !matches!(status, TestStatus::Failed | TestStatus::Flaky) {
+        if !matches!(status, TestStatus::Failed | TestStatus::Flaky) {
             return declared;
         }
+        // The attributes say where the test begins (and some count lines from 0), the message where it failed.
         let only = declared.as_ref().map(|place| place.file.as_str());
         places.in_text(&case.message, only).or(declared)
     }

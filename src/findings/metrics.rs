@@ -6,6 +6,7 @@ use std::io::Read;
 
 use serde_json::Value;
 
+use super::encoding::whole;
 use crate::base::text::visible;
 use crate::model::findings::{Findings, Metric};
 use crate::model::reports::MetricRule;
@@ -23,7 +24,7 @@ pub(super) fn read<'r>(
     before: &dyn Fn(&MetricRule) -> Option<f64>,
     findings: &mut Findings,
 ) -> Result<(), String> {
-    let text = super::sarif::whole(bytes, LARGEST)?;
+    let text = whole(bytes, LARGEST)?;
     let json: Value = serde_json::from_slice(&text).map_err(|error| format!("is no valid JSON: {error}"))?;
     let mut problems = Vec::new();
     for rule in rules {

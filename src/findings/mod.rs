@@ -16,4 +16,5 @@ mod metrics;
 mod place;
 mod room;
 mod sarif;
+mod sink;
 mod uri;

@@ -24,14 +24,14 @@ const FOREIGN: [&str; 4] = ["node_modules", "site-packages", ".venv", "vendor"];
 #[derive(Debug)]
 pub(super) struct Places<'p> {
     root: &'p Path,
-    folder: &'p Path,
+    folders: &'p [&'p Path],
     known: HashMap<String, Option<String>>,
 }
 
 impl<'p> Places<'p> {
-    /// Returns what knows no file yet of the project in `root`; programs run in `folder`, relative to it.
-    pub(super) fn new(root: &'p Path, folder: &'p Path) -> Self {
-        Self { root, folder, known: HashMap::new() }
+    /// Returns what knows no file yet of the project in `root`; programs run in `folders`, relative to it.
+    pub(super) fn new(root: &'p Path, folders: &'p [&'p Path]) -> Self {
+        Self { root, folders, known: HashMap::new() }
     }
 
     /// Returns the file of the project that is called `file`.
@@ -39,7 +39,8 @@ impl<'p> Places<'p> {
         if let Some(known) = self.known.get(file) {
             return known.clone();
         }
-        let found = if file.len() > LONGEST { None } else { find(file, self.root, self.folder) };
+        let mut folders = self.folders.iter().filter(|_| file.len() <= LONGEST);
+        let found = folders.find_map(|folder| find(file, self.root, folder));
         if self.known.len() < MOST {
             self.known.insert(file.to_owned(), found.clone());
         }

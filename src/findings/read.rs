@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use super::place::Places;
 use super::room::Room;
+use super::sink::Sink;
 use super::{junit, metrics, sarif};
 use crate::base::glob::Glob;
 use crate::base::text::{count, visible};
-use crate::model::findings::{Findings, Totals};
+use crate::model::findings::Findings;
 use crate::model::reports::{MetricRule, Reports};
 
 /// Whose reports these are, and where.
@@ -21,8 +22,8 @@ pub struct Context<'c> {
     pub stage: Arc<str>,
     /// The project.
     pub root: &'c Path,
-    /// Where the stage works, relative to the project.
-    pub dir: &'c Path,
+    /// Where its programs work, relative to the project.
+    pub dirs: Vec<&'c Path>,
 }
 
 /// What came of reading the reports of a stage.
@@ -32,19 +33,6 @@ pub struct Reading {
     pub findings: Findings,
     /// What could not be, each in words.
     pub problems: Vec<String>,
-}
-
-/// Where what is read goes.
-pub(super) struct Sink<'f, 'p> {
-    pub(super) findings: &'f mut Findings,
-    pub(super) room: Room,
-    pub(super) places: Places<'p>,
-}
-
-impl Sink<'_, '_> {
-    pub(super) fn totals(&mut self) -> &mut Totals {
-        &mut self.findings.totals
-    }
 }
 
 /// Reads the reports. `paths` are the report files that there are, in order and relative to the project; `open` opens one of them, or says
@@ -58,7 +46,7 @@ pub fn read(
 ) -> Reading {
     let mut findings = Findings::none(context.stage.clone());
     let mut problems = Vec::new();
-    let places = Places::new(context.root, context.dir);
+    let places = Places::new(context.root, &context.dirs);
     let mut sink = Sink { findings: &mut findings, room: Room::default(), places };
     let mut each = |globs: &[Glob], endings: &[&str], read: &mut dyn FnMut(&str, File) -> Result<(), String>| {
         for path in chosen(globs, endings, paths, &mut problems) {

@@ -8,7 +8,8 @@ use std::io::Read;
 
 use serde::Deserialize;
 
-use super::read::Sink;
+use super::encoding::whole;
+use super::sink::Sink;
 use super::uri;
 use crate::base::text::visible;
 use crate::model::findings::{Level, Place, Problem};
@@ -147,25 +148,6 @@ struct Invocation {
 struct Notification {
     level: Option<String>,
     message: Option<Message>,
-}
-
-/// Returns all that `bytes` give, without the mark of its encoding.
-///
-/// # Errors
-/// Where it cannot be read, is empty, or is larger than `largest`.
-pub(super) fn whole(bytes: impl Read, largest: u64) -> Result<Vec<u8>, String> {
-    let mut text = Vec::new();
-    bytes.take(largest + 1).read_to_end(&mut text).map_err(|error| format!("cannot be read: {error}"))?;
-    if text.len() as u64 > largest {
-        return Err(format!("is larger than {} MiB", largest >> 20));
-    }
-    if text.starts_with(b"\xef\xbb\xbf") {
-        text.drain(..3);
-    }
-    if text.iter().all(u8::is_ascii_whitespace) {
-        return Err("is empty".to_owned());
-    }
-    Ok(text)
 }
 
 /// Reads one file into `sink`; a problem of level `fail_on` or worse fails the stage.

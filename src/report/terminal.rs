@@ -175,6 +175,7 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
     }
 
     fn begin(&mut self, pipeline: &str, stages: &[Arc<str>], jobs: usize) {
+        self.totals = Totals::default();
         self.prefixed = stages.len() > 1 && self.settings.show == Show::Stream;
         self.width = stages.iter().map(|name| visible(name).chars().count()).max().unwrap_or(0).min(32);
         if self.is(Verbosity::Normal) {

@@ -14,6 +14,7 @@ mod crash;
 mod examples;
 mod faults;
 mod file;
+mod findings;
 mod green;
 mod hook;
 mod hooking;

@@ -11,7 +11,8 @@ use crate::model::findings::Findings;
 
 fn parse_in(bytes: &[u8], root: &Path) -> (Findings, Result<(), String>) {
     let mut findings = Findings::none("s".into());
-    let mut sink = Sink { findings: &mut findings, room: Room::default(), places: Places::new(root, Path::new("")) };
+    let folders = [Path::new("")];
+    let mut sink = Sink { findings: &mut findings, room: Room::default(), places: Places::new(root, &folders) };
     let result = read(bytes, &mut sink);
     (findings, result)
 }
@@ -136,7 +137,8 @@ fn places_are_found_in_messages() {
         "<testsuite><testcase name='a' classname='test_a'><failure message='assert 1 == 2'>def test():\n&gt; assert 1 == 2\n\ntest_a.py:5: AssertionError</failure></testcase>\
          <testcase name='b'><failure>at y ({absolute}/node_modules/x/i.js:1:1)\nat z ({absolute}/lib.js:7:2)</failure></testcase>\
          <testcase name='c' file='{absolute}/lib.js'><failure>test_a.py:1: x lib.js:9</failure></testcase>\
-         <testcase name='d' file='test_a.py' line='0'/></testsuite>"
+         <testcase name='d' file='test_a.py' line='0'/>\
+         <testcase name='e' file='test_a.py' line='3'><failure>test_a.py:4: x</failure></testcase><testcase name='f' file='test_a.py' line='3'><failure/></testcase></testsuite>"
     );
     let (findings, result) = parse_in(text.as_bytes(), root.path());
     assert_eq!(result, Ok(()));
@@ -148,7 +150,9 @@ fn places_are_found_in_messages() {
             place("test_a.py", Some(5), None),
             place("lib.js", Some(7), Some(2)),
             place("lib.js", Some(9), None),
-            place("test_a.py", None, None)
+            place("test_a.py", None, None),
+            place("test_a.py", Some(4), None),
+            place("test_a.py", Some(3), None)
         ]
     );
 }
@@ -235,7 +239,7 @@ fn a_large_report_is_counted_whole_and_kept_in_part() {
         }
     }
     let mut findings = Findings::none("s".into());
-    let mut sink = Sink { findings: &mut findings, room: Room::default(), places: Places::new(Path::new("/nowhere"), Path::new("")) };
+    let mut sink = Sink { findings: &mut findings, room: Room::default(), places: Places::new(Path::new("/nowhere"), &[]) };
     assert_eq!(read(Endless(200_000, b"<testsuite name='big'>".to_vec()), &mut sink), Ok(()));
     assert_eq!((findings.totals.passed, findings.totals.failed), (199_999, 1));
     assert_eq!(findings.tests.len(), 100_001);

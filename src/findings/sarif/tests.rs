@@ -12,7 +12,8 @@ use crate::model::findings::Findings;
 
 fn parse(bytes: &[u8], fail_on: Option<Level>, root: &Path) -> (Findings, Result<(), String>) {
     let mut findings = Findings::none("s".into());
-    let mut sink = Sink { findings: &mut findings, room: Room::default(), places: Places::new(root, Path::new("sub")) };
+    let folders = [Path::new("sub")];
+    let mut sink = Sink { findings: &mut findings, room: Room::default(), places: Places::new(root, &folders) };
     let result = read(bytes, fail_on, &mut sink);
     (findings, result)
 }

@@ -63,7 +63,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
                     root: root.clone(),
                 };
                 let out = std::cell::RefCell::new(out);
-                replay(&record, &mut TerminalReporter::new(settings, Shared(&out), Shared(&out)))
+                replay(&record, &mut TerminalReporter::new(settings, Shared(&out), Shared(&out)).with_all_findings())
             }
         }
     };

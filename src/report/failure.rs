@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::findings;
+use super::findings::{self, Bounds};
 use super::theme::Theme;
 use crate::base::text::{count, visible};
 use crate::model::event::StageFinished;
@@ -20,8 +20,8 @@ pub struct Others<'a> {
     pub ended: Vec<&'a str>,
     /// Those that were never started.
     pub not_run: Vec<&'a str>,
-    /// What its own reports say.
-    pub findings: Option<&'a Findings>,
+    /// What its own reports say, and how much of it is shown.
+    pub findings: Option<(&'a Findings, Bounds)>,
 }
 
 /// Returns the report of one failed stage, with at most `lines` lines of its output; `places` are the `file:line` places in it.
@@ -39,7 +39,7 @@ pub fn render(finished: &StageFinished, failure: &Failure, lines: usize, places:
         }
         text.push('\n');
     }
-    let found = others.findings.map(|found| findings::lines(found, theme)).unwrap_or_default();
+    let found = others.findings.map(|(found, bounds)| findings::lines(found, bounds, theme)).unwrap_or_default();
     for line in &found {
         let _infallible = writeln!(text, "{line}");
     }

@@ -6,36 +6,47 @@ use super::theme::Theme;
 use crate::base::text::{count, visible};
 use crate::model::findings::{Findings, Level, Place, Totals};
 
-/// How many tests, and how many problems, the report of one stage shows.
-const SHOWN: usize = 20;
+/// How much is shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// How many tests, and how many problems, of one stage.
+    pub entries: usize,
+    /// How many lines of a message.
+    pub lines: usize,
+    /// How many characters of a line.
+    pub width: usize,
+}
 
-/// How many lines of a message are shown, and how many characters of a line.
-const LINES: usize = 6;
-const WIDTH: usize = 160;
+impl Bounds {
+    /// What is shown when a run has failed.
+    pub const SOME: Self = Self { entries: 20, lines: 6, width: 160 };
+    /// What is shown to whoever asks for all.
+    pub const ALL: Self = Self { entries: usize::MAX, lines: usize::MAX, width: usize::MAX };
+}
 
 /// Returns the lines that show why the findings fail their stage; none where they do not.
-pub fn lines(findings: &Findings, theme: Theme) -> Vec<String> {
+pub fn lines(findings: &Findings, bounds: Bounds, theme: Theme) -> Vec<String> {
     let totals = &findings.totals;
     let mut lines = Vec::new();
     if totals.failed > 0 {
         lines.push(theme.faint(&format!("{} of {} failed", totals.failed, count(number(totals.tests()), "test"))));
-        for test in findings.failed_tests().take(SHOWN) {
+        for test in findings.failed_tests().take(bounds.entries) {
             lines.push(format!("  {} {}{}", theme.bad("✗"), visible(&test.full_name()), place(test.place.as_ref(), theme)));
-            lines.extend(message(test.message.as_deref().unwrap_or_default(), theme));
+            lines.extend(message(test.message.as_deref().unwrap_or_default(), bounds, theme));
         }
-        lines.extend(more(totals.failed, theme));
+        lines.extend(more(totals.failed, findings.failed_tests().count(), bounds, theme));
     }
     if totals.failing > 0 {
         let verb = if totals.failing == 1 { "fails" } else { "fail" };
         lines.push(theme.faint(&format!("{} of {} {verb} the stage", totals.failing, count(number(totals.problems()), "finding"))));
-        for problem in findings.problems.iter().filter(|problem| problem.fails).take(SHOWN) {
+        for problem in findings.problems.iter().filter(|problem| problem.fails).take(bounds.entries) {
             let name =
                 [problem.tool.as_str(), problem.rule.as_str()].into_iter().filter(|name| !name.is_empty()).collect::<Vec<_>>().join(" ");
             let level = theme.bad(level(problem.level));
             lines.push(format!("  {level} {}{}", visible(&name), place(problem.place.as_ref(), theme)));
-            lines.extend(message(&problem.message, theme));
+            lines.extend(message(&problem.message, bounds, theme));
         }
-        lines.extend(more(totals.failing, theme));
+        lines.extend(more(totals.failing, findings.problems.iter().filter(|problem| problem.fails).count(), bounds, theme));
     }
     let failing: Vec<&String> = findings.metrics.iter().filter_map(|metric| metric.failure.as_ref()).collect();
     if !failing.is_empty() {
@@ -80,22 +91,23 @@ fn place(place: Option<&Place>, theme: Theme) -> String {
     format!("  {}", theme.strong(&format!("{}{}{}", visible(&place.file), number(place.line), number(column))))
 }
 
-fn message(text: &str, theme: Theme) -> Vec<String> {
+fn message(text: &str, bounds: Bounds, theme: Theme) -> Vec<String> {
     let all: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     let cut = |line: &&str| {
         let line = visible(&line.replace('\t', "    ")).into_owned();
-        if line.chars().count() > WIDTH { line.chars().take(WIDTH - 1).chain(['…']).collect() } else { line }
+        if line.chars().count() > bounds.width { line.chars().take(bounds.width - 1).chain(['…']).collect() } else { line }
     };
-    let mut lines: Vec<String> = all.iter().take(LINES).map(cut).map(|line| format!("      {line}")).collect();
-    if all.len() > LINES {
-        lines.push(format!("      {}", theme.faint(&format!("… {}", count(all.len() - LINES, "more line")))));
+    let mut lines: Vec<String> = all.iter().take(bounds.lines).map(cut).map(|line| format!("      {line}")).collect();
+    if all.len() > bounds.lines {
+        lines.push(format!("      {}", theme.faint(&format!("… {}", count(all.len() - bounds.lines, "more line")))));
     }
     lines
 }
 
-fn more(all: u64, theme: Theme) -> Option<String> {
-    let more = number(all).saturating_sub(SHOWN);
-    (more > 0).then(|| format!("  {}", theme.faint(&format!("and {more} more; `shipway report` shows all"))))
+fn more(all: u64, listed: usize, bounds: Bounds, theme: Theme) -> Option<String> {
+    let more = number(all).saturating_sub(listed.min(bounds.entries));
+    let where_to_look = if bounds.entries < listed { "; `shipway report` shows all" } else { ", too many to be kept" };
+    (more > 0).then(|| format!("  {}", theme.faint(&format!("and {more} more{where_to_look}"))))
 }
 
 fn level(level: Level) -> &'static str {
@@ -140,7 +152,7 @@ mod tests {
         findings.problems.iter().for_each(|problem| findings.totals.add_problem(problem.level, problem.fails));
         findings.metrics =
             vec![Metric { name: "m".to_owned(), value: 3.0, before: None, failure: Some("`m` is 3, above its limit of 2".to_owned()) }];
-        let lines = lines(&findings, PLAIN);
+        let lines = lines(&findings, Bounds::SOME, PLAIN);
         assert_eq!(
             lines[..10],
             [
@@ -167,7 +179,9 @@ mod tests {
                 "  ✗ `m` is 3, above its limit of 2",
             ]
         );
+        let all = super::lines(&findings, Bounds::ALL, PLAIN);
+        assert!(all.contains(&"      7".to_owned()) && all.contains(&"  ✗ t 24  a\\u{1b}.py:3".to_owned()), "{all:#?}");
         assert_eq!(summary(&findings.totals, PLAIN), ["tests: 24 failed, 1 passed", "findings: 1 error, 1 note"]);
-        assert!(super::lines(&Findings::none("s".into()), PLAIN).is_empty() && summary(&Totals::default(), PLAIN).is_empty());
+        assert!(super::lines(&Findings::none("s".into()), Bounds::SOME, PLAIN).is_empty() && summary(&Totals::default(), PLAIN).is_empty());
     }
 }

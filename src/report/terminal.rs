@@ -11,10 +11,11 @@ use tempfile::SpooledTempFile;
 use super::bars::{Bars, TICK};
 use super::dialect::Dialect;
 use super::dialect::group::Group;
+use super::findings::{self, Bounds};
 use super::lines::{Lines, tame};
 use super::places::{self, Found};
 use super::theme::Theme;
-use super::{failure, findings, services};
+use super::{failure, services};
 use crate::base::duration::show;
 use crate::base::text::{count, visible};
 use crate::model::event::{Event, EventKind, Listener, ServiceChanged, StageFinished, Stream};
@@ -101,6 +102,8 @@ pub struct TerminalReporter<O: Write, E: Write> {
     /// What was found in stages that failed, or have not ended.
     found: BTreeMap<Arc<str>, Box<Findings>>,
     totals: Totals,
+    /// How much is shown of it.
+    bounds: Bounds,
 }
 
 impl<O: Write, E: Write> TerminalReporter<O, E> {
@@ -125,7 +128,14 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
             flaky: 0,
             found: BTreeMap::new(),
             totals: Totals::default(),
+            bounds: Bounds::SOME,
         }
+    }
+
+    /// Lets it show all that was found in stages that failed.
+    #[must_use]
+    pub fn with_all_findings(self) -> Self {
+        Self { bounds: Bounds::ALL, ..self }
     }
 
     fn is(&self, verbosity: Verbosity) -> bool {
@@ -368,11 +378,8 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
         let concerns = |other: &&StageFinished| is_alone || other.reason.as_deref().is_some_and(|reason| reason.contains(&because));
         let names =
             |outcome| self.not_run.iter().filter(|other| other.outcome == outcome).filter(concerns).map(|other| &*other.stage).collect();
-        let others = failure::Others {
-            ended: names(StageOutcome::Cancelled),
-            not_run: names(StageOutcome::Skipped),
-            findings: self.found.get(&finished.stage).map(|found| &**found),
-        };
+        let findings = self.found.get(&finished.stage).map(|found| (&**found, self.bounds));
+        let others = failure::Others { ended: names(StageOutcome::Cancelled), not_run: names(StageOutcome::Skipped), findings };
         // What a service printed was not.
         let is_shown_above = self.settings.show != Show::Failures && self.is(Verbosity::Normal) && failure.kind != FailureKind::Service;
         let lines = if is_shown_above { LINES_AGAIN } else { usize::MAX };

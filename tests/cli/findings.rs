@@ -340,6 +340,8 @@ fn people_see_what_failed_by_name() {
         assert!(said.stderr.contains(part), "{part} in {}", said.stderr);
     }
     assert!(!said.stderr.contains("t25") && !said.stderr.contains('\u{202e}'), "{}", said.stderr);
+    let all = project.shipway(["report"]).exits(0).stdout;
+    assert!(all.contains("✗ s t29  j.src:29") && !all.contains("shows all"), "{all}");
 
     let project =
         limits("sarif = [\"s.out\"]\nfail-on = \"warning\"\nmetrics = { m = { file = \"m.out\", pointer = \"/p95\", max = 100 } }\n");

@@ -109,7 +109,7 @@ pub fn verdict(findings: &Findings) -> Option<String> {
         reasons.push(format!("{} of {} failed", totals.failed, count(number(totals.tests()), "test")));
     }
     if totals.failing > 0 {
-        let verb = if totals.failing == 1 { "is a problem that fails" } else { "are problems that fail" };
+        let verb = if totals.failing == 1 { "fails" } else { "fail" };
         reasons.push(format!("{} of {} {verb} it", totals.failing, count(number(totals.problems()), "finding")));
     }
     reasons.extend(findings.metrics.iter().filter_map(|metric| metric.failure.clone()));

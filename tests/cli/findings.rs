@@ -239,8 +239,8 @@ fn stricter_limits_are_not_answered_from_the_store() {
         (loose.replace("200", "149.5"), "`m` is 150, above its limit of 149.5"),
         (loose.replace("max = 200", "min = 151"), "`m` is 150, below its limit of 151"),
         (loose.replace("/p95\", max = 200", "/p50\", min = 21"), "`m` is 20, below its limit of 21"),
-        (format!("{loose}fail-on = \"warning\"\n"), "1 of 2 findings is a problem that fails it"),
-        (format!("{loose}fail-on = \"note\"\n"), "2 of 2 findings are problems that fail it"),
+        (format!("{loose}fail-on = \"warning\"\n"), "1 of 2 findings fails it"),
+        (format!("{loose}fail-on = \"note\"\n"), "2 of 2 findings fail it"),
         (format!("{loose}junit = [\"s.out\"]\n"), "the report `s.out` is no XML: there is text outside of all elements"),
     ] {
         let project = limits(loose);

@@ -48,9 +48,12 @@ impl<'l, 'm> Emitter<'l, 'm> {
             }
         };
         match kind {
-            EventKind::RunStarted { pipeline, stages, .. } => {
+            EventKind::RunStarted { pipeline, stages, graph, .. } => {
                 hide(pipeline);
                 stages.iter_mut().for_each(hide_name);
+                for waits in graph {
+                    std::iter::once(&mut waits.stage).chain(&mut waits.needs).chain(&mut waits.after).for_each(hide_name);
+                }
             }
             EventKind::StageStarted { stage, .. } => hide_name(stage),
             EventKind::StepStarted { stage, step, command } => {

@@ -1,8 +1,10 @@
 //! What is to run, and with which words.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::base::text::shell_join;
+use crate::model::event::Waits;
 use crate::model::pipeline::Pipeline;
 use crate::model::select::Selection;
 use crate::model::stage::{Command, Stage, StageId, Step};
@@ -79,6 +81,17 @@ impl<'p> Plan<'p> {
     pub fn elsewhere(&self, root: &Path) -> Self {
         let (invocation, arguments) = (self.invocation.clone(), self.arguments.clone());
         Self { pipeline: self.pipeline, stages: self.stages.clone(), root: root.to_owned(), invocation, arguments }
+    }
+
+    /// Returns what each stage waits for among the planned ones, in their order.
+    pub fn waits(&self) -> Vec<Waits> {
+        let mut is_planned = vec![false; self.pipeline.stages.len()];
+        self.stages.iter().for_each(|id| is_planned[id.index()] = true);
+        let names = |ids: &[StageId]| -> Vec<Arc<str>> {
+            ids.iter().filter(|id| is_planned[id.index()]).map(|id| self.pipeline.stage(*id).name.clone()).collect()
+        };
+        let stages = self.stages.iter().map(|id| self.pipeline.stage(*id));
+        stages.map(|stage| Waits { stage: stage.name.clone(), needs: names(&stage.needs), after: names(&stage.after) }).collect()
     }
 
     /// Returns the folder of the pipeline.

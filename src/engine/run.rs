@@ -238,6 +238,7 @@ impl Coordinator<'_, '_, '_> {
             pipeline: self.plan.pipeline.name.clone(),
             stages,
             jobs: options.jobs,
+            graph: self.plan.waits(),
         });
         for text in &options.notices {
             self.emitter.emit(EventKind::Notice { stage: None, text: text.clone() });

@@ -50,6 +50,9 @@ pub enum EventKind {
         stages: Vec<Arc<str>>,
         /// How many run at once.
         jobs: usize,
+        /// What each of them waits for, in the same order; empty in records of versions that did not say it.
+        #[serde(default)]
+        graph: Vec<Waits>,
     },
     /// A stage has begun.
     StageStarted {
@@ -118,6 +121,17 @@ pub enum EventKind {
         /// How many stages ended how.
         counts: Counts,
     },
+}
+
+/// What a selected stage waits for among the selected ones.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waits {
+    /// Which stage.
+    pub stage: Arc<str>,
+    /// Those whose outputs it may read.
+    pub needs: Vec<Arc<str>>,
+    /// Those of which it reads nothing.
+    pub after: Vec<Arc<str>>,
 }
 
 /// The end of a stage.
@@ -259,6 +273,13 @@ mod tests {
             event.to_json(),
             "{\"v\":1,\"seq\":1,\"at\":\"1970-01-01T00:00:00Z\",\"event\":\"output\",\"stage\":\"a\",\"step\":\"1\",\"stream\":\"stdout\",\"text\":\"\u{fffd}x\",\"replayed\":false}"
         );
+    }
+
+    #[test]
+    fn a_record_without_edges_is_read() {
+        let line = r#"{"v":1,"seq":1,"at":"1970-01-01T00:00:00Z","event":"run-started","run":"r","pipeline":"p","stages":["a"],"jobs":2}"#;
+        let EventKind::RunStarted { stages, graph, .. } = Event::from_json(line).unwrap().kind else { panic!("another event") };
+        assert_eq!((stages.len(), graph.len()), (1, 0));
     }
 
     #[test]

@@ -34,6 +34,24 @@ pub enum StageOutcome {
     Cancelled,
 }
 
+impl StageOutcome {
+    /// Tells whether a stored result was taken.
+    pub fn was_reused(self) -> bool {
+        self == Self::Cached
+    }
+
+    /// Returns the word for it, as in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Cached => "cached",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

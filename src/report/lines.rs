@@ -46,24 +46,52 @@ pub fn tame(line: &[u8], coloured: bool) -> Cow<'_, str> {
     if !text.chars().any(|c| c.is_control() && c != '\t') {
         return text;
     }
-    // What was overwritten is not shown.
-    let text = text.rsplit('\r').next().unwrap_or(&text);
     let mut tamed = String::with_capacity(text.len() + 4);
     let mut painted = false;
-    let mut characters = text.chars().peekable();
+    scan(&text, |piece| match piece {
+        Piece::Character(c) => tamed.push(c),
+        Piece::Colours(codes) => {
+            if coloured {
+                tamed.push_str(&format!("\u{1b}[{codes}m"));
+                painted = true;
+            }
+        }
+    });
+    if painted {
+        tamed.push_str("\u{1b}[0m");
+    }
+    Cow::Owned(tamed)
+}
+
+/// A part of a line that may be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// A character that is no control character, or a tab.
+    Character(char),
+    /// How the following text is painted: the numbers of an SGR sequence, as written.
+    Colours(&'a str),
+}
+
+/// Gives what a terminal would show of `line`; everything else that it would obey is left out.
+pub fn scan(line: &str, mut give: impl FnMut(Piece<'_>)) {
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    // What was overwritten is not shown.
+    let line = line.rsplit('\r').next().unwrap_or(line);
+    let mut characters = line.chars().peekable();
     while let Some(c) = characters.next() {
         match c {
             '\u{1b}' => match characters.next() {
                 Some('[') => {
                     let mut sequence = String::new();
                     let end = characters.by_ref().find(|c| {
-                        sequence.push(*c);
-                        ('\u{40}'..='\u{7e}').contains(c)
+                        let is_end = ('\u{40}'..='\u{7e}').contains(c);
+                        if !is_end {
+                            sequence.push(*c);
+                        }
+                        is_end
                     });
-                    if coloured && end == Some('m') {
-                        tamed.push_str("\u{1b}[");
-                        tamed.push_str(&sequence);
-                        painted = true;
+                    if end == Some('m') {
+                        give(Piece::Colours(&sequence));
                     }
                 }
                 // Operating system commands and other strings end with BEL or ESC \.
@@ -76,15 +104,10 @@ pub fn tame(line: &[u8], coloured: bool) -> Cow<'_, str> {
                 }
                 Some(_) | None => {}
             },
-            '\t' => tamed.push('\t'),
-            c if c.is_control() => {}
-            c => tamed.push(c),
+            c if c.is_control() && c != '\t' => {}
+            c => give(Piece::Character(c)),
         }
     }
-    if painted {
-        tamed.push_str("\u{1b}[0m");
-    }
-    Cow::Owned(tamed)
 }
 
 #[cfg(test)]

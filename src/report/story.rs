@@ -226,10 +226,22 @@ impl Story {
             EventKind::Notice { stage: Some(stage), text } => self.stage(stage).notices.push(text.clone()),
             EventKind::Notice { stage: None, text } => self.notices.push(text.clone()),
             EventKind::Findings(findings) => self.stage(&findings.stage).findings = Some((**findings).clone()),
+            EventKind::Service(changed) => self.tell_of_service(changed),
             EventKind::StageFinished(finished) => self.finish(at, finished),
             EventKind::RunFinished { outcome, exit_code, duration_ms, .. } => {
                 self.end = Some(End { outcome: *outcome, exit_code: *exit_code, duration_ms: *duration_ms });
             }
+        }
+    }
+
+    /// The failure of a stage by its service says all; of another failure the service may have something to say.
+    fn tell_of_service(&mut self, changed: &ServiceChanged) {
+        if changed.log.is_empty() {
+            return;
+        }
+        for user in &changed.failed_users {
+            let text = format!("the last lines of the service {}: {}", changed.service, changed.log.join(" ⏎ "));
+            self.stage(user).notices.push(text);
         }
     }
 

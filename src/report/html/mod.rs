@@ -1,0 +1,4 @@
+//! The run as one page of HTML.
+
+mod layout;
+mod text;

@@ -10,10 +10,18 @@ use std::path::Path;
 /// # Errors
 /// Whatever the file system says; then `path` is as it was.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_whole_with(path, |out| out.write_all(bytes))
+}
+
+/// As [`write_whole`], for what is too large to be held in memory: `write` is given where to.
+///
+/// # Errors
+/// Whatever the file system or `write` says; then `path` is as it was.
+pub fn write_whole_with(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let existing = path.metadata().ok();
     if existing.as_ref().is_some_and(|metadata| !metadata.is_file()) {
-        return File::options().write(true).open(path)?.write_all(bytes);
+        return File::options().write(true).open(path).and_then(|mut file| write(&mut file));
     }
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -23,7 +31,10 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut builder = tempfile::Builder::new();
     let mut file =
         builder.prefix(".shipway-").permissions(default_mode()).tempfile_in(folder).map_err(|error| io::Error::from(error.kind()))?;
-    file.write_all(bytes)?;
+    let mut out = io::BufWriter::new(file.as_file_mut());
+    write(&mut out)?;
+    out.flush()?;
+    drop(out);
     if let Some(mode) = mode {
         file.as_file().set_permissions(mode)?;
     }

@@ -15,6 +15,7 @@ use anyhow::Context;
 use super::failing::Failing;
 use super::flags::Global;
 use super::project::{FILE, Project, invocation};
+use super::reports::Reports;
 use super::run::{self, Done};
 use super::screen::Screen;
 use super::session::{Session, store_folder, user_cache};
@@ -285,7 +286,7 @@ impl<'b> Bench<'b> {
         }
         let coloured = !self.how.is_for_programs() && screen.out_theme.coloured;
         let session = Session::open(&project, &plan, self.how.wish(), coloured)?;
-        let done = run::execute(self.global, &self.how, &project, &plan, &session, screen)?;
+        let done = run::execute(self.global, &self.how, &project, &plan, &session, Reports::new(&project, &[])?, screen)?;
         if let Some(trouble) = session.close() {
             screen.warn(&trouble);
         }

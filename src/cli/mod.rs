@@ -14,6 +14,7 @@ mod init;
 mod list;
 mod project;
 mod report;
+mod reports;
 mod run;
 mod runs;
 mod screen;

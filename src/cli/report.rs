@@ -9,14 +9,17 @@ use clap::{Args, ValueEnum};
 use super::failing::Failing;
 use super::flags::Global;
 use super::project::Project;
+use super::reports::{make_folder, remember};
 use super::screen::Screen;
-use crate::base::files::write_whole;
+use crate::base::files::write_whole_with;
 use crate::base::nearest;
 use crate::model::event::Listener;
 use crate::model::outcome::Exit;
 use crate::record::reader::{Record, records};
 use crate::report::dialect::Dialect;
+use crate::report::form::Form;
 use crate::report::json::JsonReporter;
+use crate::report::story::Story;
 use crate::report::terminal::{Settings, Show, TerminalReporter, Verbosity};
 use crate::report::theme::Theme;
 
@@ -27,18 +30,26 @@ pub(super) struct Arguments {
     run: Option<String>,
     /// How it is written
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    format: Form,
+    format: Shape,
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Form {
+enum Shape {
     /// As the run itself wrote it, stage by stage
     Text,
     /// One event a line
     Json,
+    /// One page for people, which needs nothing else
+    Html,
+    /// JUnit XML: a suite for each stage
+    Junit,
+    /// Markdown, short enough for a comment
+    Markdown,
+    /// Chrome trace events, for Perfetto
+    Trace,
 }
 
 /// Writes the report.
@@ -49,9 +60,9 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
     // What is shown again is no news for the CI system, and what steps said is none of its commands.
     let dialect = if arguments.output.is_none() { screen.dialect.clone() } else { Dialect::plain() };
     let write = |out: &mut dyn Write| -> std::io::Result<()> {
-        match arguments.format {
-            Form::Json => replay(&record, &mut JsonReporter::new(out)),
-            Form::Text => {
+        let form = match arguments.format {
+            Shape::Json => return replay(&record, &mut JsonReporter::new(out)),
+            Shape::Text => {
                 let settings = Settings {
                     show: Show::Grouped,
                     verbosity: Verbosity::Normal,
@@ -63,17 +74,25 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
                     root: root.clone(),
                 };
                 let out = std::cell::RefCell::new(out);
-                replay(&record, &mut TerminalReporter::new(settings, Shared(&out), Shared(&out)).with_all_findings())
+                return replay(&record, &mut TerminalReporter::new(settings, Shared(&out), Shared(&out)).with_all_findings());
             }
-        }
+            Shape::Html => Form::Html,
+            Shape::Junit => Form::Junit,
+            Shape::Markdown => Form::Markdown,
+            Shape::Trace => Form::Trace,
+        };
+        let mut story = Story::default();
+        replay(&record, &mut story)?;
+        out.write_all(form.render(&story).unwrap_or_default().as_bytes())
     };
     let Some(path) = &arguments.output else {
         write(&mut screen.out).with_context(|| format!("the record of run {} cannot be read", record.id))?;
         return Ok(Exit::Passed);
     };
-    let mut text = Vec::new();
-    write(&mut text).with_context(|| format!("the record of run {} cannot be read", record.id))?;
-    write_whole(path, &text).with_context(|| format!("`{}` cannot be written", path.display()))?;
+    // A record that cannot be read leaves what was there.
+    let written = make_folder(path).and_then(|()| write_whole_with(path, |out| write(out)));
+    written.with_context(|| format!("run {} cannot be written to `{}`", record.id, path.display()))?;
+    remember(&root, &[path]);
     Ok(Exit::Passed)
 }
 

@@ -12,6 +12,7 @@ use super::affected::narrow;
 use super::failing::Failing;
 use super::flags::{Format, Global, SWITCH, read_duration, read_jobs, read_switch};
 use super::project::{Project, invocation};
+use super::reports::{Reports, Wanted, read_wanted};
 use super::screen::Screen;
 use super::session::{Session, Wish};
 use super::{signals, twice};
@@ -74,6 +75,9 @@ pub(super) struct Arguments {
     /// For people, or one JSON event a line
     #[arg(long, env = "SHIPWAY_FORMAT", value_name = "FORMAT", default_value = "text")]
     format: Format,
+    /// Leave a report behind, as html, json, junit, markdown or trace; may be given again
+    #[arg(long, value_name = "FORMAT=PATH", value_parser = read_wanted, conflicts_with = "dry_run")]
+    report: Vec<Wanted>,
     /// Longest time of the whole run: 300ms, 30s, 10m, 2h
     #[arg(long, env = "SHIPWAY_TIMEOUT", value_name = "DURATION", value_parser = read_duration)]
     timeout: Option<Duration>,
@@ -148,6 +152,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
         .map_err(|error| Failing::usage_with_help(error.to_string(), "name one stage before `--`"))?;
     let narrowed = arguments.affected.then(|| narrow(&project, &plan, arguments.base.as_deref(), arguments.only)).transpose()?;
     let (plan, told) = narrowed.unwrap_or((plan, Vec::new()));
+    let reports = Reports::new(&project, &arguments.report)?;
     let coloured = !arguments.is_for_programs() && screen.out_theme.coloured;
     let mut session = Session::open(&project, &plan, arguments.wish(), coloured)?;
     if arguments.dry_run {
@@ -158,7 +163,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
         return Ok(Exit::Passed);
     }
     session.notices.extend(told.into_iter().take(if global.verbose { usize::MAX } else { 1 }));
-    let Done { exit, .. } = execute(global, arguments, &project, &plan, &session, screen)?;
+    let Done { exit, .. } = execute(global, arguments, &project, &plan, &session, reports, screen)?;
     if let Some(trouble) = session.close() {
         screen.warn(&trouble);
     }
@@ -186,6 +191,7 @@ pub(super) fn execute(
     project: &Project,
     plan: &Plan<'_>,
     session: &Session,
+    mut reports: Reports,
     screen: &mut Screen,
 ) -> Result<Done, Failing> {
     let began = Instant::now();
@@ -205,20 +211,24 @@ pub(super) fn execute(
         on_failure,
         timeout: arguments.timeout,
         notices: session.notices.iter().chain(memory.advice()).cloned().chain(unrecorded).collect(),
-        replays: arguments.format == Format::Json || settings.show == Show::Stream,
+        replays: arguments.format == Format::Json || settings.show == Show::Stream || reports.want_output(),
     };
     let recorded = recorder.error().is_none();
     let exit = match arguments.format {
-        Format::Json => run.go(&memory, &options, &means, &mut [&mut recorder, &mut JsonReporter::new(&mut screen.out)]),
+        Format::Json => {
+            let mut reporter = JsonReporter::new(&mut screen.out);
+            run.go(&memory, &options, &means, &mut [&mut recorder, &mut reports, &mut reporter])
+        }
         Format::Text => {
             let mut reporter = TerminalReporter::new(settings.clone(), &mut screen.out, &mut screen.err);
-            let listeners: &mut [&mut dyn Listener] = &mut [&mut recorder, &mut reporter];
+            let listeners: &mut [&mut dyn Listener] = &mut [&mut recorder, &mut reports, &mut reporter];
             run.go(&memory, &options, &means, listeners)
         }
     };
     if let Some(error) = recorder.error().filter(|_| recorded) {
         screen.warn(&format!("the record of this run is not whole: {error}"));
     }
+    let exit = leave(reports, exit, screen);
     if !arguments.twice || exit != Exit::Passed {
         return Ok(Done { exit, id, interrupter });
     }
@@ -228,6 +238,13 @@ pub(super) fn execute(
     let (exit, lines) = twice::again(project, session, &memory, &options, listeners)?;
     lines.iter().for_each(|line| screen.say(line));
     Ok(Done { exit, id, interrupter })
+}
+
+/// Writes the reports. Whoever asked for one must not take a run without it for a good one; a worse verdict stands.
+fn leave(reports: Reports, exit: Exit, screen: &mut Screen) -> Exit {
+    let troubles = reports.write();
+    troubles.iter().for_each(|trouble| screen.complain(trouble, None));
+    if exit == Exit::Passed && !troubles.is_empty() { Exit::Surroundings } else { exit }
 }
 
 fn settings(global: &Global, arguments: &Arguments, plan: &Plan<'_>, screen: &Screen) -> Settings {

@@ -13,6 +13,7 @@ use crate::cache::files::Files;
 use crate::cache::hold::Holds;
 use crate::inputs::claimed::Claimed;
 use crate::inputs::lister::Lister;
+use crate::inputs::written;
 use crate::model::pipeline::Pipeline;
 use crate::store::local::Store;
 
@@ -161,12 +162,20 @@ impl Checkout {
     }
 }
 
-/// Returns what lists the inputs of the pipeline in `file` of the project at `root`; a `store` inside the project is no input.
+/// Returns what lists the inputs of the pipeline in `file` of the project at `root`; a `store` inside the project is no input, nor is a
+/// report of a run that lies where it was written.
 pub fn lister(root: &Path, file: &str, pipeline: &Pipeline, store: Option<&Path>) -> Lister {
     let inside = store.and_then(|store| store.strip_prefix(root).ok()).and_then(Path::to_str).map(str::to_owned);
     // An included file that was run alone has left something in its folder.
     let states = pipeline.included.iter().filter_map(|path| Path::new(path).parent()?.join(state::STATE).to_str().map(str::to_owned));
-    let own: Vec<Glob> = inside.into_iter().chain(states).filter_map(|path| Glob::new("", &escape(&path)).ok()).collect();
+    let reports = written::reports(root).into_iter().filter(|path| !reads(pipeline, path));
+    let own: Vec<Glob> = inside.into_iter().chain(states).chain(reports).filter_map(|path| Glob::new("", &escape(&path)).ok()).collect();
     let claimed = Claimed::new(pipeline.stages.iter().flat_map(|stage| &stage.outputs).chain(&own));
     Lister::new(root, file, claimed).without(&pipeline.included)
+}
+
+/// Tells whether a stage names this file as an input, not only by a pattern or by its folder.
+fn reads(pipeline: &Pipeline, path: &str) -> bool {
+    let selectors = pipeline.stages.iter().flat_map(|stage| stage.inputs.iter().flatten());
+    selectors.into_iter().any(|selector| !selector.exclude && selector.glob.is_literal() && selector.glob.path() == path)
 }

@@ -13,3 +13,4 @@ pub mod naming;
 mod selected;
 pub mod trail;
 mod unignored;
+pub mod written;

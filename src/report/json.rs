@@ -15,6 +15,12 @@ impl<W: Write> JsonReporter<W> {
     pub fn new(out: W) -> Self {
         Self { out: BufWriter::with_capacity(128 * 1024, out) }
     }
+
+    /// Returns what it wrote to, with all events in it.
+    pub fn into_inner(mut self) -> W {
+        let _tolerant = self.out.flush();
+        self.out.into_parts().0
+    }
 }
 
 impl<W: Write> Listener for JsonReporter<W> {

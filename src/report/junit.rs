@@ -228,7 +228,7 @@ mod tests {
             place: Some(crate::model::findings::Place { file: "t.py".into(), line: Some(3), column: None }),
         };
         let tests = vec![test("good", TestStatus::Passed), test("bad", TestStatus::Failed), test("later", TestStatus::Skipped)];
-        let findings = Findings { stage: "a".into(), tests, problems: vec![], metrics: vec![] };
+        let findings = Findings { tests, ..Findings::none("a".into()) };
         let story = told(
             &["a", "b"],
             &[],

@@ -5,6 +5,7 @@ pub mod diagnostics;
 pub mod dialect;
 pub mod failure;
 pub mod findings;
+pub mod form;
 pub mod html;
 pub mod json;
 pub mod junit;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::log::{Bounds, Log};
-use crate::model::event::{Event, EventKind, Listener, StageFinished, Waits};
+use crate::model::event::{Event, EventKind, Listener, ServiceChanged, StageFinished, Waits};
 use crate::model::findings::{Findings, Test, TestStatus};
 use crate::model::outcome::{Counts, Failure, RunOutcome, StageOutcome, StepStatus};
 

@@ -446,6 +446,8 @@ impl<O: Write, E: Write> Listener for TerminalReporter<O, E> {
                     self.say(&line);
                 }
             }
+            // For those who write reports of it; here only new output is of interest, unless all is wanted as it comes.
+            EventKind::Output { replayed: true, .. } if self.settings.show != Show::Stream => {}
             EventKind::Output { stage, stream, text, replayed, .. } if self.settings.verbosity > Verbosity::Quiet => {
                 if *replayed && self.is(Verbosity::Normal) && self.replayed.insert(stage.clone()) {
                     let line =

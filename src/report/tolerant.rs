@@ -21,6 +21,14 @@ impl<W: Write> Tolerant<W> {
         self.error
     }
 
+    /// Returns what was written to, or what went wrong.
+    ///
+    /// # Errors
+    /// The first that there was.
+    pub fn into_inner(self) -> io::Result<W> {
+        self.error.map_or(Ok(self.inner), Err)
+    }
+
     fn attempt(&mut self, write: impl FnOnce(&mut W) -> io::Result<()>) {
         if self.gone {
             return;

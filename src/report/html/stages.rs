@@ -14,7 +14,7 @@ const TICKS: u64 = 6;
 
 /// Returns the section.
 pub(super) fn section(story: &Story, spans: &[Span], path: &[usize]) -> String {
-    let whole = spans.iter().map(|span| span.end).max().unwrap_or(0).max(story.duration_ms() * 1000).max(1);
+    let whole = spans.iter().map(|span| span.end).max().unwrap_or(0).max(story.duration_ms().saturating_mul(1000)).max(1);
     let mut order: Vec<usize> = (0..story.stages.len()).collect();
     let mut times: Vec<Option<&Span>> = vec![None; story.stages.len()];
     spans.iter().for_each(|span| times[span.stage] = Some(span));

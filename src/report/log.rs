@@ -107,7 +107,7 @@ impl Log {
     }
 
     /// Returns the lines of the beginning, how many were left out behind them, and the lines of the end.
-    pub fn parts(&self) -> (&[Line], u64, impl ExactSizeIterator<Item = &Line>) {
+    pub fn parts(&self) -> (&[Line], u64, impl ExactSizeIterator<Item = &Line> + Clone) {
         (&self.head, self.left_out, self.tail.iter())
     }
 

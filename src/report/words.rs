@@ -28,6 +28,9 @@ pub(super) fn verdict(story: &Story) -> String {
     let (counts, all) = (story.counts(), count(story.stages.len(), "stage"));
     let not_run = story.stages.len() - counts.passed - counts.cached - counts.failed;
     match story.end.map(|end| end.outcome) {
+        Some(RunOutcome::Passed) if story.stages.len() == 1 && counts.passed == 0 => {
+            "the stage passed, known from an earlier run".to_owned()
+        }
         Some(RunOutcome::Passed) if counts.passed == 0 => format!("all {all} passed, known from earlier runs"),
         Some(RunOutcome::Passed) if story.stages.len() == 1 => "the stage passed".to_owned(),
         Some(RunOutcome::Passed) => format!("all {all} passed"),

@@ -44,7 +44,7 @@ fn article(place: usize, stage: &StageStory) -> String {
     let command = lines(&failure.command);
     let ends = if tail.is_empty() { "<span class=\"gap\">it printed nothing</span>" } else { tail.trim_end_matches('\n') };
     html += &format!(
-        "<pre class=\"output\" tabindex=\"0\" role=\"region\" aria-label=\"The end of the output of {name}\"><span class=\"command\">$ {command}</span>\n{ends}</pre>\n"
+        "<pre class=\"output end\" tabindex=\"0\" role=\"region\" aria-label=\"The end of the output of {name}\"><span><span class=\"command\">$ {command}</span>\n{ends}</span></pre>\n"
     );
     html += "<dl class=\"facts\">\n";
     if failure.dir != "." {

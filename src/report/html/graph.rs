@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::layout::{BOX, Layout, layout};
+use super::layout::{Layout, Sizes, layout};
 use super::text::escape;
 use super::{class, word};
 use crate::base::text::count;
@@ -10,6 +10,16 @@ use crate::report::story::Story;
 
 /// From so many stages on, those of one matrix are one box.
 const FOLDED: usize = 60;
+
+/// Of more boxes than this there is a map first, without names.
+const NAMED: usize = 60;
+
+/// How large boxes are with names, and without.
+const LARGE: Sizes = Sizes { height: 30.0, gap: 12.0, lane: 8.0, between: 56.0, row: 1050.0 };
+const SMALL: Sizes = Sizes { height: 18.0, gap: 5.0, lane: 3.0, between: 30.0, row: 1050.0 };
+
+/// The width of a box without a name.
+const NARROW: f64 = 26.0;
 
 /// More boxes than this are not drawn.
 const MOST: usize = 400;
@@ -44,17 +54,21 @@ pub(super) fn section(story: &Story, path: &[usize]) -> String {
             count(nodes.len(), "stage")
         );
     }
+    let folded = if story.stages.len() == nodes.len() { "" } else { "Stages of one matrix are one box. " };
+    let mut html = format!("{heading}<p class=\"hint\">{folded}The stronger lines are the chain that the run took so long for.</p>\n");
+    let is_map = nodes.len() > NAMED;
+    if is_map {
+        let drawn = layout(&vec![NARROW; nodes.len()], &edges, SMALL);
+        html += &scroll("Map of the stages", " map", &picture(&nodes, &drawn, SMALL, false));
+        html += "<details class=\"inner\"><summary>The same with names</summary>\n";
+    }
     let widths: Vec<f64> = nodes.iter().map(|node| width(&node.label)).collect();
-    let drawn = layout(&widths, &edges);
-    let hint = if story.stages.len() == nodes.len() {
-        "The stronger lines are the chain that the run took so long for."
-    } else {
-        "Stages of one matrix are one box. The stronger lines are the chain that the run took so long for."
-    };
-    format!(
-        "{heading}<p class=\"hint\">{hint}</p>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Graph of the stages\">\n{}</div>\n</section>\n",
-        picture(&nodes, &drawn)
-    )
+    html += &scroll("Graph of the stages", "", &picture(&nodes, &layout(&widths, &edges, LARGE), LARGE, true));
+    html + if is_map { "</details>\n</section>\n" } else { "</section>\n" }
+}
+
+fn scroll(name: &str, class: &str, picture: &str) -> String {
+    format!("<div class=\"scroll{class}\" tabindex=\"0\" role=\"region\" aria-label=\"{name}\">\n{picture}</div>\n")
 }
 
 fn fold(story: &Story, path: &[usize]) -> (Vec<Node>, Vec<(usize, usize)>) {
@@ -120,7 +134,7 @@ fn width(label: &str) -> f64 {
     f64::from(characters).mul_add(CHARACTER, 44.0).max(96.0)
 }
 
-fn picture(nodes: &[Node], drawn: &Layout) -> String {
+fn picture(nodes: &[Node], drawn: &Layout, sizes: Sizes, is_named: bool) -> String {
     let (width, height) = (drawn.width + 2.0 * MARGIN, drawn.height + 2.0 * MARGIN);
     let mut svg = format!(
         "<svg width=\"{width:.0}\" height=\"{height:.0}\" viewBox=\"{:.0} {:.0} {width:.0} {height:.0}\" role=\"group\" aria-label=\"{}\">\n",
@@ -133,18 +147,24 @@ fn picture(nodes: &[Node], drawn: &Layout) -> String {
         drawn.lines.iter().map(|(from, to, points)| (is_critical(*from, *to), curve(points, is_critical(*from, *to)))).collect();
     lines.sort_by_key(|(is_critical, _)| *is_critical);
     lines.iter().for_each(|(_, line)| svg += line);
-    for (node, (x, y, width)) in nodes.iter().zip(&drawn.boxes) {
-        let (class, title, label) = (node.class, escape(&node.title), escape(&node.label));
-        svg += &format!(
-            "<a href=\"#stage-{}\" aria-label=\"{title}\"><title>{title}</title><rect class=\"box {class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{BOX}\" rx=\"7\"/><use class=\"mark {class}\" href=\"#mark-{class}\" x=\"{:.1}\" y=\"{:.1}\" width=\"16\" height=\"16\"/><text x=\"{:.1}\" y=\"{:.1}\">{label}</text></a>\n",
-            node.stage,
-            x + 9.0,
-            y + 7.0,
-            x + 31.0,
-            y + 19.5,
-        );
+    for (node, place) in nodes.iter().zip(&drawn.boxes) {
+        svg += &draw(node, *place, sizes, is_named);
     }
     svg + "</svg>\n"
+}
+
+fn draw(node: &Node, (x, y, width): (f64, f64, f64), sizes: Sizes, is_named: bool) -> String {
+    let (class, title, height) = (node.class, escape(&node.title), sizes.height);
+    let text = format!("<text x=\"{:.1}\" y=\"{:.1}\">{}</text>", x + 31.0, y + height / 2.0 + 4.5, escape(&node.label));
+    let (text, left) = if is_named { (text, x + 9.0) } else { (String::new(), x + width / 2.0 - 8.0) };
+    format!(
+        "<a href=\"#stage-{}\" aria-label=\"{title}\"{}><title>{title}</title><rect class=\"box {class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height}\" rx=\"{}\"/><use class=\"mark {class}\" href=\"#mark-{class}\" x=\"{left:.1}\" y=\"{:.1}\" width=\"16\" height=\"16\"/>{text}</a>\n",
+        node.stage,
+        // The same stages come again below, so that nobody must step through all of a map.
+        if is_named { "" } else { " tabindex=\"-1\"" },
+        if is_named { 7 } else { 5 },
+        y + height / 2.0 - 8.0,
+    )
 }
 
 /// A line that leaves and arrives level.

@@ -3,15 +3,20 @@
 //! Knows sizes and edges; knows nothing of stages. The way of Sugiyama, Tagawa and Toda (1981): layers by the longest path, lines that cross
 //! a layer keep a place in it, order by barycentres, then heights as near to their neighbours as the order allows.
 
-/// The height of a box, and the room above and below.
-pub(super) const BOX: f64 = 30.0;
-const GAP: f64 = 12.0;
-
-/// The height that a line takes where it passes boxes.
-const LANE: f64 = 8.0;
-
-/// The room between two columns.
-const BETWEEN: f64 = 56.0;
+/// How large things are drawn, in pixels.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sizes {
+    /// The height of a box.
+    pub(super) height: f64,
+    /// The room between boxes of one column.
+    pub(super) gap: f64,
+    /// The height that a line takes where it passes boxes.
+    pub(super) lane: f64,
+    /// The room between two columns.
+    pub(super) between: f64,
+    /// How wide rows of boxes without any line may be.
+    pub(super) row: f64,
+}
 
 /// How often the order and the heights are improved.
 const SWEEPS: usize = 12;
@@ -40,21 +45,21 @@ struct Item {
 }
 
 impl Item {
-    fn height(&self) -> f64 {
-        if self.node.is_some() { BOX + GAP } else { LANE + GAP / 2.0 }
+    fn height(&self, sizes: Sizes) -> f64 {
+        if self.node.is_some() { sizes.height + sizes.gap } else { sizes.lane + sizes.gap / 2.0 }
     }
 }
 
 /// Returns the layout of boxes of these widths. Each edge leads from a smaller number to a greater one.
-pub(super) fn layout(widths: &[f64], edges: &[(usize, usize)]) -> Layout {
+pub(super) fn layout(widths: &[f64], edges: &[(usize, usize)], sizes: Sizes) -> Layout {
     let edges = reduced(widths.len(), edges);
     let is_alone = |node: usize| !edges.iter().any(|(from, to)| *from == node || *to == node);
     let (alone, joined): (Vec<usize>, Vec<usize>) = (0..widths.len()).partition(|node| is_alone(*node));
     let mut drawn = Layout { boxes: vec![(0.0, 0.0, 0.0); widths.len()], ..Layout::default() };
     if !joined.is_empty() {
-        place_joined(&mut drawn, widths, &joined, &edges);
+        place_joined(&mut drawn, widths, &joined, &edges, sizes);
     }
-    place_alone(&mut drawn, widths, &alone);
+    place_alone(&mut drawn, widths, &alone, sizes);
     drawn
 }
 
@@ -99,26 +104,26 @@ fn layers(count: usize, edges: &[(usize, usize)]) -> Vec<usize> {
     layers
 }
 
-fn place_joined(drawn: &mut Layout, widths: &[f64], joined: &[usize], edges: &[(usize, usize)]) {
+fn place_joined(drawn: &mut Layout, widths: &[f64], joined: &[usize], edges: &[(usize, usize)], sizes: Sizes) {
     let layers = layers(widths.len(), edges);
     let columns = joined.iter().map(|node| layers[*node] + 1).max().unwrap_or(0);
     let (mut items, chains) = items(widths.len(), &layers, joined, edges);
     let mut order: Vec<Vec<usize>> = vec![Vec::new(); columns];
     items.iter().enumerate().for_each(|(number, item)| order[item.layer].push(number));
     sort(&items, &mut order);
-    settle(&mut items, &order);
+    settle(&mut items, &order, sizes);
     let mut left = 0.0;
     let mut edges_of: Vec<(f64, f64)> = Vec::new();
     for column in &order {
         let width = column.iter().filter_map(|item| items[*item].node).map(|node| widths[node]).fold(0.0, f64::max);
         edges_of.push((left, left + width));
-        left += width + BETWEEN;
+        left += width + sizes.between;
     }
-    drawn.width = left - BETWEEN;
-    drawn.height = items.iter().map(|item| item.y + item.height() / 2.0).fold(0.0, f64::max);
+    drawn.width = left - sizes.between;
+    drawn.height = items.iter().map(|item| item.y + item.height(sizes) / 2.0).fold(0.0, f64::max);
     for item in &items {
         if let Some(node) = item.node {
-            drawn.boxes[node] = (edges_of[item.layer].0, item.y - BOX / 2.0, edges_of[item.layer].1 - edges_of[item.layer].0);
+            drawn.boxes[node] = (edges_of[item.layer].0, item.y - sizes.height / 2.0, edges_of[item.layer].1 - edges_of[item.layer].0);
         }
     }
     for ((from, to), chain) in edges.iter().zip(chains) {
@@ -195,12 +200,12 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 }
 
 /// Gives each item a height as near to its neighbours' as the order allows.
-fn settle(items: &mut [Item], order: &[Vec<usize>]) {
+fn settle(items: &mut [Item], order: &[Vec<usize>], sizes: Sizes) {
     for column in order {
         let mut y = 0.0;
         for item in column {
-            items[*item].y = y + items[*item].height() / 2.0;
-            y += items[*item].height();
+            items[*item].y = y + items[*item].height(sizes) / 2.0;
+            y += items[*item].height(sizes);
         }
     }
     for sweep in 0..SWEEPS {
@@ -214,13 +219,13 @@ fn settle(items: &mut [Item], order: &[Vec<usize>]) {
                     mean(near).unwrap_or(item.y)
                 })
                 .collect();
-            let heights: Vec<f64> = column.iter().map(|item| items[*item].height()).collect();
+            let heights: Vec<f64> = column.iter().map(|item| items[*item].height(sizes)).collect();
             for (item, y) in column.iter().zip(spread(&wanted, &heights)) {
                 items[*item].y = y;
             }
         }
     }
-    let top = items.iter().map(|item| item.y - item.height() / 2.0).fold(f64::INFINITY, f64::min);
+    let top = items.iter().map(|item| item.y - item.height(sizes) / 2.0).fold(f64::INFINITY, f64::min);
     items.iter_mut().for_each(|item| item.y -= top);
 }
 
@@ -252,19 +257,20 @@ fn weighted(one: (f64, usize), other: (f64, usize)) -> f64 {
 }
 
 /// Puts boxes without any line below the others, in rows.
-fn place_alone(drawn: &mut Layout, widths: &[f64], alone: &[usize]) {
+fn place_alone(drawn: &mut Layout, widths: &[f64], alone: &[usize], sizes: Sizes) {
+    let Sizes { height, gap, row, .. } = sizes;
     let column = alone.iter().map(|node| widths[*node]).fold(0.0, f64::max);
-    let most = drawn.width.max(900.0);
-    let (mut x, mut y) = (0.0, if drawn.height > 0.0 { drawn.height + GAP } else { GAP / 2.0 });
+    let most = drawn.width.max(row);
+    let (mut x, mut y) = (0.0, if drawn.height > 0.0 { drawn.height + gap } else { gap / 2.0 });
     for node in alone {
         if x > 0.0 && x + column > most {
             x = 0.0;
-            y += BOX + GAP;
+            y += height + gap;
         }
         drawn.boxes[*node] = (x, y, column);
         drawn.width = drawn.width.max(x + column);
-        drawn.height = y + BOX + GAP / 2.0;
-        x += column + GAP * 1.5;
+        drawn.height = y + height + gap / 2.0;
+        x += column + gap * 1.5;
     }
 }
 
@@ -274,6 +280,8 @@ mod tests {
 
     use super::*;
 
+    const SIZES: Sizes = Sizes { height: 30.0, gap: 12.0, lane: 8.0, between: 56.0, row: 900.0 };
+
     #[test]
     fn lines_that_say_nothing_new_are_left_out() {
         assert_eq!(reduced(4, &[(0, 1), (1, 2), (0, 2), (2, 3), (0, 3), (5, 1), (3, 1)]), [(0, 1), (1, 2), (2, 3)]);
@@ -281,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_chain_lies_on_one_line() {
-        let drawn = layout(&[100.0; 3], &[(0, 1), (1, 2)]);
+        let drawn = layout(&[100.0; 3], &[(0, 1), (1, 2)], SIZES);
         assert_eq!(drawn.boxes.iter().map(|(x, ..)| *x).collect::<Vec<_>>(), [0.0, 156.0, 312.0]);
         assert!(drawn.boxes.windows(2).all(|pair| (pair[0].1 - pair[1].1).abs() < 0.01));
         assert!((drawn.width - 412.0).abs() < 0.01);
@@ -295,12 +303,12 @@ mod tests {
         ) {
             let edges: Vec<(usize, usize)> = edges.into_iter().map(|(a, b)| (a.min(b) % count, a.max(b) % count)).filter(|(a, b)| a < b).collect();
             let widths: Vec<f64> = (0..count).map(|node| 80.0 + f64::from(u32::try_from(node).unwrap())).collect();
-            let drawn = layout(&widths, &edges);
+            let drawn = layout(&widths, &edges, SIZES);
             for (one, (x, y, width)) in drawn.boxes.iter().enumerate() {
-                prop_assert!(*x >= 0.0 && *y >= 0.0 && x + width <= drawn.width + 0.01 && y + BOX <= drawn.height + 0.01);
+                prop_assert!(*x >= 0.0 && *y >= 0.0 && x + width <= drawn.width + 0.01 && y + SIZES.height <= drawn.height + 0.01);
                 prop_assert!(*width >= widths[one]);
                 for (other_x, other_y, other_width) in &drawn.boxes[..one] {
-                    let apart = x + width <= *other_x || other_x + other_width <= *x || y + BOX <= *other_y || other_y + BOX <= *y;
+                    let apart = x + width <= *other_x || other_x + other_width <= *x || y + SIZES.height <= *other_y || other_y + SIZES.height <= *y;
                     prop_assert!(apart);
                 }
             }

@@ -35,10 +35,11 @@ pub(super) fn whole(stage: &StageStory) -> String {
     )
 }
 
-/// Returns the last lines of a stage's output.
+/// Returns the last lines that the last step of a stage printed.
 pub(super) fn end(stage: &StageStory, lines: usize) -> String {
     let (head, _, tail) = stage.log.parts();
-    let all: Vec<&Line> = head.iter().chain(tail).collect();
+    let last = head.iter().chain(tail.clone()).last().and_then(|line| line.step);
+    let all: Vec<&Line> = head.iter().chain(tail).filter(|line| line.step == last).collect();
     let is_blank = |line: &&&Line| line.text.trim().is_empty();
     let all = &all[..all.len() - all.iter().rev().take_while(is_blank).count()];
     all[all.len().saturating_sub(lines)..].iter().map(|line| row(line)).collect()

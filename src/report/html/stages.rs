@@ -12,6 +12,8 @@ use crate::report::words::time;
 /// The most marks on the scale of time.
 const TICKS: u64 = 6;
 
+const HINT: &str = "<p class=\"hint\">In the order in which they began. The solid bars are the chain that the run took so long for. Open a stage for its steps and output.</p>\n";
+
 /// Returns the section.
 pub(super) fn section(story: &Story, spans: &[Span], path: &[usize]) -> String {
     let whole = spans.iter().map(|span| span.end).max().unwrap_or(0).max(story.duration_ms().saturating_mul(1000)).max(1);
@@ -24,7 +26,8 @@ pub(super) fn section(story: &Story, spans: &[Span], path: &[usize]) -> String {
     });
     let mut html = format!(
         "<section class=\"stages\" aria-labelledby=\"stages\">\n<h2 id=\"stages\" tabindex=\"-1\">Stages</h2>\n\
-         <p class=\"hint\">In the order in which they began. The solid bars are the chain that the run took so long for. Open a stage for its steps and output.</p>\n{}",
+         {}{}",
+        if story.stages.len() > 1 { HINT } else { "" },
         scale(whole)
     );
     for place in order {
@@ -70,8 +73,9 @@ fn row(story: &Story, place: usize, span: Option<&Span>, whole: u64, is_critical
     let took = if span.is_some() || stage.duration_ms() > 0 { time(stage.duration_ms()) } else { word(stage).to_owned() };
     let reason = stage.reason().map(|reason| format!("<span class=\"reason\">{}</span>", prose(reason))).unwrap_or_default();
     let (name, word) = (escape(&stage.name), word(stage));
+    let open = if story.stages.len() == 1 { " open" } else { "" };
     format!(
-        "<details class=\"stage\"><summary>{}<span class=\"what\"><span class=\"sr\">{word}: </span><b>{name}</b>{reason}</span>\
+        "<details class=\"stage\"{open}><summary>{}<span class=\"what\"><span class=\"sr\">{word}: </span><b>{name}</b>{reason}</span>\
          <span class=\"track\">{bar}</span><span class=\"took\">{took}</span></summary>\n<div class=\"body\" id=\"stage-{place}\">\n{}</div></details>\n",
         mark(class),
         body(story, stage)

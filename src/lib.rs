@@ -25,6 +25,7 @@
 //!                 known key  --store--> StageResult --cache::restore--> outputs in their place
 //!                 else exec: steps as processes --findings--> tests, problems, metrics --cache::capture--> store
 //! Plan --engine::run: schedule, workers, turns--> events --> report::terminal | report::json | record::writer
+//! events, now or from record::reader --report::story--> a story --> report::html | junit | markdown | trace
 //! the last event --> model::outcome::Exit --> exit code
 //! ```
 

@@ -25,6 +25,7 @@ mod inputs;
 mod outputs;
 mod processes;
 mod project;
+mod reports;
 mod run;
 mod scale;
 mod services;

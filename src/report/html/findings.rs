@@ -98,7 +98,7 @@ fn problems(problems: &[Problem]) -> String {
         let source = format!("{} {}", escape(&problem.tool), escape(&problem.rule));
         let message = prose(&cut(&problem.message));
         format!(
-            "<li>{}<span class=\"took\">{}</span><span class=\"name\"><span class=\"sr\">{word}: </span>{place}{message}</span></li>\n",
+            "<li>{}<span class=\"name\"><span class=\"sr\">{word}: </span>{place}{message} <span class=\"source\">{}</span></span></li>\n",
             mark(class),
             source.trim()
         )

@@ -19,6 +19,9 @@ pub(super) fn lines(text: &str) -> String {
 
 /// Returns `text` as [`escape`] does, its words between backticks as code.
 pub(super) fn prose(text: &str) -> String {
+    if text.contains("``") {
+        return escape(text);
+    }
     let parts: Vec<&str> = text.split('`').collect();
     let pairs = parts.len() - usize::from(parts.len() % 2 == 0);
     let mut prose = String::new();
@@ -194,6 +197,7 @@ mod tests {
     fn words_in_backticks_are_code() {
         assert_eq!(prose("it waits for `a<b`, which"), "it waits for <code>a&lt;b</code>, which");
         assert_eq!(prose("one ` only"), "one ` only");
+        assert_eq!(prose("``a` b`"), "``a` b`");
         assert_eq!(prose("`a` and `b"), "<code>a</code> and `b");
     }
 

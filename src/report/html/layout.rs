@@ -29,9 +29,12 @@ pub(super) struct Layout {
     pub(super) height: f64,
     /// The left edge, the upper edge and the width of each box.
     pub(super) boxes: Vec<(f64, f64, f64)>,
-    /// Each line: from which box, to which, through which points.
-    pub(super) lines: Vec<(usize, usize, Vec<(f64, f64)>)>,
+    /// The lines.
+    pub(super) lines: Vec<Line>,
 }
+
+/// A line: from which box, to which, through which points.
+pub(super) type Line = (usize, usize, Vec<(f64, f64)>);
 
 /// Something that stands in a column: a box, or a line on its way.
 #[derive(Debug, Clone)]

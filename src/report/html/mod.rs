@@ -17,7 +17,7 @@ mod text;
 
 use std::fmt::Write;
 
-use self::text::{escape, prose};
+use self::text::{each, escape, prose};
 use super::spans::{critical, spans};
 use super::story::{StageStory, Story};
 use super::words::{self, time};
@@ -45,10 +45,12 @@ pub fn render(story: &Story) -> String {
     let spans = spans(story);
     let path = critical(story, &spans);
     let title = format!("{}: {}", escape(&story.pipeline), escape(&words::verdict(story)));
-    let symbols: String = MARKS
-        .iter()
-        .map(|(name, path)| format!(r#"<symbol id="mark-{name}" viewBox="0 0 16 16" fill="none" stroke="currentColor" stroke-width="1.8" stroke-linecap="round" stroke-linejoin="round">{path}</symbol>"#))
-        .collect();
+    let symbols = each(MARKS, |(name, path)| {
+        format!(
+            "<symbol id=\"mark-{name}\" viewBox=\"0 0 16 16\" fill=\"none\" stroke=\"currentColor\" stroke-width=\"1.8\" \
+             stroke-linecap=\"round\" stroke-linejoin=\"round\">{path}</symbol>"
+        )
+    });
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\" dir=\"ltr\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
@@ -144,8 +146,8 @@ fn proportions(story: &Story) -> String {
         (open, "open", "without result"),
     ];
     let some = || all.iter().filter(|(count, ..)| *count > 0);
-    let parts: String = some().map(|(count, class, _)| format!("<i class=\"{class}\" style=\"flex-grow:{count}\"></i>")).collect();
-    let mut list: String = some().map(|(count, class, word)| format!("<li>{}<b>{count}</b> {word}</li>", mark(class))).collect();
+    let parts = each(some(), |(count, class, _)| format!("<i class=\"{class}\" style=\"flex-grow:{count}\"></i>"));
+    let mut list = each(some(), |(count, class, word)| format!("<li>{}<b>{count}</b> {word}</li>", mark(class)));
     let flaky = story.stages.iter().filter(|stage| class(stage) == "flaky").count();
     if flaky > 0 {
         list += &format!("<li>{}<b>{flaky}</b> of them flaky</li>", mark("flaky"));
@@ -162,7 +164,7 @@ fn notices(story: &Story) -> String {
     if story.notices.is_empty() {
         return String::new();
     }
-    let items: String = story.notices.iter().map(|notice| format!("<li>{}</li>\n", prose(notice))).collect();
+    let items = each(&story.notices, |notice| format!("<li>{}</li>\n", prose(notice)));
     format!("<aside class=\"notices\" aria-label=\"Notices\"><ul>\n{items}</ul></aside>\n")
 }
 

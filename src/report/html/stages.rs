@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::text::{escape, lines, prose};
+use super::text::{each, escape, lines, prose};
 use super::{class, findings, mark, output, word};
 use crate::model::outcome::{StageOutcome, StepStatus};
 use crate::report::spans::Span;
@@ -39,13 +39,11 @@ pub(super) fn section(story: &Story, spans: &[Span], path: &[usize]) -> String {
 /// The scale of time, above the bars.
 fn scale(whole: u64) -> String {
     let step = step(whole);
-    let ticks: String = (0..=whole / step)
-        .map(|number| number * step)
-        .filter(|at| *at == 0 || share(*at, whole) < 95.0)
-        .map(|at| {
-            format!("<span style=\"left:{:.2}%\">{}</span>", share(at, whole), if at == 0 { "0".to_owned() } else { time(at / 1000) })
-        })
-        .collect();
+    let marks = (0..=whole / step).map(|number| number * step).filter(|at| *at == 0 || share(*at, whole) < 95.0);
+    let ticks = each(marks, |at| {
+        let shown = if at == 0 { "0".to_owned() } else { time(at / 1000) };
+        format!("<span style=\"left:{:.2}%\">{shown}</span>", share(at, whole))
+    });
     format!("<div class=\"scale\" aria-hidden=\"true\"><div class=\"ticks\">{ticks}</div></div>\n")
 }
 
@@ -112,7 +110,7 @@ fn body(story: &Story, stage: &StageStory) -> String {
     }
     html += "</dl>\n";
     if !stage.notices.is_empty() {
-        let items: String = stage.notices.iter().map(|notice| format!("<li>{}</li>\n", prose(notice))).collect();
+        let items = each(&stage.notices, |notice| format!("<li>{}</li>\n", prose(notice)));
         html += &format!("<ul class=\"notices\">\n{items}</ul>\n");
     }
     html += &steps(stage);

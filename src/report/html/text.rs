@@ -5,6 +5,11 @@ use std::borrow::Cow;
 use crate::base::text::visible;
 use crate::report::lines::{Piece, scan};
 
+/// Returns the HTML of each of `items`, joined.
+pub(super) fn each<T>(items: impl IntoIterator<Item = T>, html: impl FnMut(T) -> String) -> String {
+    items.into_iter().map(html).collect()
+}
+
 /// Returns text that may stand between tags and between double quotes; control characters and marks of direction are made visible.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -23,7 +28,7 @@ pub(super) fn prose(text: &str) -> String {
         return escape(text);
     }
     let parts: Vec<&str> = text.split('`').collect();
-    let pairs = parts.len() - usize::from(parts.len() % 2 == 0);
+    let pairs = parts.len() - usize::from(parts.len().is_multiple_of(2));
     let mut prose = String::new();
     for (place, part) in parts.iter().enumerate() {
         if place >= pairs {

@@ -83,13 +83,13 @@ fn head(story: &Story) -> String {
     }
     let _infallible = writeln!(text, "{}", facts.join(" · "));
     for notice in story.notices.iter().take(10) {
-        let _infallible = writeln!(text, "\n> {}", escape(notice));
+        let _infallible = writeln!(text, "\n> {}", prose(notice));
     }
     text
 }
 
 fn failed(stage: &StageStory, lines: usize) -> String {
-    let mut text = format!("\n### ✗ {}\n\n{}\n", code(&stage.name), escape(stage.reason().unwrap_or("it failed")));
+    let mut text = format!("\n### ✗ {}\n\n{}\n", code(&stage.name), prose(stage.reason().unwrap_or("it failed")));
     let Some(failure) = stage.failure() else { return text };
     let shown = &failure.tail[failure.tail.len().saturating_sub(lines)..];
     let command = failure.command.lines().map(|line| format!("$ {}", shorten(line, WIDTH)));
@@ -114,7 +114,7 @@ fn tests(stage: &StageStory) -> String {
     for test in bad.iter().take(TESTS) {
         let place = test.place.as_ref().map(|place| format!(" at {}", code(&words::place(place)))).unwrap_or_default();
         let message = test.message.as_deref().and_then(|message| message.lines().find(|line| !line.trim().is_empty()));
-        let message = message.map(|message| format!(": {}", escape(message))).unwrap_or_default();
+        let message = message.map(|message| format!(": {}", prose(message))).unwrap_or_default();
         let flaky = if test.status == TestStatus::Flaky { " (flaky)" } else { "" };
         let _infallible = writeln!(text, "- {}{flaky}{place}{message}", code(&test.full_name()));
     }
@@ -140,7 +140,7 @@ fn problems(stage: &StageStory) -> String {
         };
         let place = problem.place.as_ref().map(|place| format!(" {}", code(&words::place(place)))).unwrap_or_default();
         let rule = if problem.rule.is_empty() { String::new() } else { format!(" {}", code(&problem.rule)) };
-        let _infallible = writeln!(text, "- {level}{place}: {} ({}{rule})", escape(&problem.message), code(&problem.tool));
+        let _infallible = writeln!(text, "- {level}{place}: {} ({}{rule})", prose(&problem.message), code(&problem.tool));
     }
     if problems.len() > PROBLEMS {
         let _infallible = writeln!(text, "- and {} more", problems.len() - PROBLEMS);
@@ -155,7 +155,7 @@ fn metrics(stage: &StageStory) -> String {
     }
     let mut text = format!("\n**Measured by {}**\n\n| | value | | |\n|---|---:|---|---|\n", code(&stage.name));
     for metric in metrics {
-        let failure = metric.failure.as_deref().map(|failure| format!("✗ {}", cell(&escape(failure)))).unwrap_or_default();
+        let failure = metric.failure.as_deref().map(|failure| format!("✗ {}", cell(&prose(failure)))).unwrap_or_default();
         let _infallible = writeln!(text, "| {} | {} | {} | {failure} |", cell(&code(&metric.name)), metric.value, words::change(metric));
     }
     text
@@ -181,7 +181,7 @@ fn table(page: &mut Page, story: &Story) {
         let flaky = if stage.finished.as_ref().is_some_and(|finished| finished.flaky) { ", flaky" } else { "" };
         let took =
             if stage.ended.is_some() && stage.outcome() != Some(StageOutcome::Skipped) { time(stage.duration_ms()) } else { String::new() };
-        let reason = cell(&escape(stage.reason().unwrap_or_default()));
+        let reason = cell(&prose(stage.reason().unwrap_or_default()));
         page.add(&format!("| {mark}{flaky} | {} | {took} | {reason} |\n", cell(&code(&stage.name))));
     }
     if is_long {
@@ -210,6 +210,16 @@ fn code(text: &str) -> String {
     // Blanks at both ends are taken away again; they keep backticks of the text apart from ours.
     let blank = if text.starts_with(['`', ' ']) || text.ends_with(['`', ' ']) { " " } else { "" };
     format!("{ticks}{blank}{text}{blank}{ticks}")
+}
+
+/// Returns text as [`escape`] does, its words between backticks as code.
+fn prose(text: &str) -> String {
+    let parts: Vec<&str> = text.split('`').collect();
+    if text.contains("``") || parts.len().is_multiple_of(2) || text.len() > WIDTH {
+        return escape(text);
+    }
+    let mark = |(place, part): (usize, &&str)| if place % 2 == 1 { code(part) } else { escape(part) };
+    parts.iter().enumerate().map(mark).collect()
 }
 
 /// Returns text in a fence that nothing in it can end.
@@ -295,7 +305,7 @@ mod tests {
         let tail = vec!["```".to_owned(), "````` </details> <script>".to_owned(), "# heading".to_owned()];
         let page = render(&told(&["a"], &[], vec![at(5, failing(tail))]));
         assert!(page.contains("\n``````text\n$ x\n```\n````` </details> <script>\n# heading\n``````\n"), "{page}");
-        assert!(page.contains("\\<b\\>@<!-- -->all\\</b\\> \\| \\`x\\`"), "{page}");
+        assert!(page.contains("\\<b\\>@<!-- -->all\\</b\\> \\| `x`"), "{page}");
     }
 
     #[test]

@@ -58,17 +58,24 @@ fn time(story: &Story, stage: &StageStory) -> Option<(u64, u64)> {
     Some((start.min(end), end))
 }
 
-/// Returns the places of the stages that made the run take so long, the first first: the last to end, and of each the one it waited for
-/// longest.
+/// Returns the places of the stages that made the run take so long, the first first: the last to end, and before each the one whose end let
+/// it begin, since it waited for that or had its lane.
 pub fn critical(story: &Story, spans: &[Span]) -> Vec<usize> {
-    let mut ends: Vec<Option<u64>> = vec![None; story.stages.len()];
-    spans.iter().for_each(|span| ends[span.stage] = Some(span.end));
+    let mut of_stage: Vec<Option<&Span>> = vec![None; story.stages.len()];
+    spans.iter().for_each(|span| of_stage[span.stage] = Some(span));
     let mut path = Vec::new();
-    let mut next = spans.iter().max_by_key(|span| (span.end, Reverse(span.stage))).map(|span| span.stage);
-    while let Some(stage) = next {
-        path.push(stage);
-        let upstream = story.stages[stage].upstream().filter_map(|other| ends[other].map(|end| (end, other)));
-        next = upstream.max_by_key(|(end, other)| (*end, Reverse(*other))).map(|(_, other)| other);
+    let mut next = spans.iter().max_by_key(|span| (span.end, Reverse(span.stage)));
+    while let Some(span) = next {
+        path.push(span.stage);
+        let waited_for = story.stages[span.stage].upstream().filter_map(|other| of_stage[other]);
+        let before = spans
+            .iter()
+            .rfind(|other| other.lane == span.lane && (other.start, other.end, other.stage) < (span.start, span.end, span.stage));
+        // Of equals, what was waited for.
+        let all = waited_for.map(|other| (other.end, 1, other)).chain(before.map(|other| (other.end, 0, other)));
+        next = all.max_by_key(|(end, rank, other)| (*end, *rank, Reverse(other.stage))).map(|(.., other)| other);
+        // A damaged record may say that a stage ended before one that it waited for began.
+        next = next.filter(|other| !path.contains(&other.stage));
     }
     path.reverse();
     path
@@ -93,6 +100,14 @@ mod tests {
             spans.iter().map(|span| (span.stage, span.start, span.lane)).collect::<Vec<_>>(),
             [(0, 0, 0), (1, 0, 1), (2, 300_000, 0)]
         );
+    }
+
+    #[test]
+    fn the_path_goes_through_what_had_the_lane() {
+        let end = |stage, milliseconds, took| at(milliseconds, finished(stage, StageOutcome::Passed, took));
+        let events = vec![end("a", 10, 10), end("b", 200, 200), end("c", 300, 290), end("d", 350, 150)];
+        let story = told(&["a", "b", "c", "d"], &[("d", &["a"])], events);
+        assert_eq!(critical(&story, &spans(&story)), [1, 3]);
     }
 
     proptest! {

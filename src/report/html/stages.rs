@@ -12,7 +12,7 @@ use crate::report::words::time;
 /// The most marks on the scale of time.
 const TICKS: u64 = 6;
 
-const HINT: &str = "<p class=\"hint\">In the order in which they began. The solid bars are the chain that the run took so long for. Open a stage for its steps and output.</p>\n";
+const HINT: &str = "<p class=\"hint\">In the order in which they began. The solid bars are the chain that the run took so long for: each let the next one begin. Open a stage for its steps and output.</p>\n";
 
 /// Returns the section.
 pub(super) fn section(story: &Story, spans: &[Span], path: &[usize]) -> String {

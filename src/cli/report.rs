@@ -81,7 +81,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
             Shape::Markdown => Form::Markdown,
             Shape::Trace => Form::Trace,
         };
-        let mut story = Story::default();
+        let mut story = if form.shows_output() { Story::default() } else { Story::without_output() };
         replay(&record, &mut story)?;
         out.write_all(form.render(&story).unwrap_or_default().as_bytes())
     };

@@ -60,14 +60,16 @@ impl Reports {
     pub(super) fn new(project: &Project, wanted: &[Wanted]) -> Result<Self, Failing> {
         check(project, wanted)?;
         let mut reports = Self { root: project.root.clone(), wanted: wanted.to_vec(), story: None, events: None, trouble: None };
-        for Wanted { form, .. } in wanted {
-            if *form != Form::Json {
-                reports.story.get_or_insert_default();
-            } else if reports.events.is_none() {
-                match tempfile::tempfile() {
-                    Ok(file) => reports.events = Some(JsonReporter::new(Tolerant::new(file))),
-                    Err(error) => reports.trouble = Some(error),
-                }
+        let told = |wanted: &&Wanted| wanted.form != Form::Json;
+        if wanted.iter().filter(told).any(|wanted| wanted.form.shows_output()) {
+            reports.story = Some(Story::default());
+        } else if wanted.iter().any(|wanted| told(&wanted)) {
+            reports.story = Some(Story::without_output());
+        }
+        if wanted.iter().any(|wanted| wanted.form == Form::Json) {
+            match tempfile::tempfile() {
+                Ok(file) => reports.events = Some(JsonReporter::new(Tolerant::new(file))),
+                Err(error) => reports.trouble = Some(error),
             }
         }
         Ok(reports)
@@ -75,7 +77,7 @@ impl Reports {
 
     /// Tells whether what a stage printed when its result was stored is to be in a report.
     pub(super) fn want_output(&self) -> bool {
-        self.wanted.iter().any(|wanted| matches!(wanted.form, Form::Html | Form::Json))
+        self.wanted.iter().any(|wanted| wanted.form.shows_output())
     }
 
     /// Writes each report, whole or not at all; returns what could not be.

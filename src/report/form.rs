@@ -28,6 +28,11 @@ impl Form {
         FORMS.iter().find(|(known, _)| *known == name).map(|(_, form)| *form)
     }
 
+    /// Tells whether what stages print is shown in this form.
+    pub fn shows_output(self) -> bool {
+        matches!(self, Self::Html | Self::Json)
+    }
+
     /// Returns the story in this form; `None` of [`Form::Json`], which is the events themselves.
     pub fn render(self, story: &Story) -> Option<String> {
         match self {

@@ -41,6 +41,7 @@ pub struct Story {
     pub end: Option<End>,
     places: HashMap<Arc<str>, usize>,
     kept: usize,
+    is_deaf: bool,
 }
 
 /// How a run ended.
@@ -154,6 +155,11 @@ impl StageStory {
 }
 
 impl Story {
+    /// Returns a story that does not keep what stages print, for those who do not show it.
+    pub fn without_output() -> Self {
+        Self { is_deaf: true, ..Self::default() }
+    }
+
     /// Counts the stages by outcome; those without one are not counted.
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
@@ -211,6 +217,7 @@ impl Story {
                 let step = StepStory { step: step.clone(), command: command.clone(), started: at, end: None };
                 self.stage(stage).steps.push(step);
             }
+            EventKind::Output { .. } if self.is_deaf => {}
             EventKind::Output { stage, step, stream, text, replayed } => {
                 let stage = self.stage(stage);
                 stage.replayed |= replayed;

@@ -42,9 +42,9 @@ fn article(place: usize, stage: &StageStory) -> String {
         tail = failure.tail[failure.tail.len().saturating_sub(LINES)..].iter().map(|line| escape(line) + "\n").collect();
     }
     let command = lines(&failure.command);
-    let ends = if tail.is_empty() { "<span class=\"gap\">it printed nothing</span>" } else { tail.trim_end_matches('\n') };
+    let ends = if tail.is_empty() { "<i>it printed nothing</i>" } else { tail.trim_end_matches('\n') };
     html += &format!(
-        "<pre class=\"output end\" tabindex=\"0\" role=\"region\" aria-label=\"The end of the output of {name}\"><span><span class=\"command\">$ {command}</span>\n{ends}</span></pre>\n"
+        "<pre class=\"ran\"><span class=\"command\">$ {command}</span></pre>\n<pre class=\"output end\" tabindex=\"0\" role=\"region\" aria-label=\"The end of the output of {name}\"><span>{ends}</span></pre>\n"
     );
     html += "<dl class=\"facts\">\n";
     if failure.dir != "." {

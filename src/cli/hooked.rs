@@ -12,11 +12,10 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context;
 
+use super::execute::{Done, How, once};
 use super::failing::Failing;
 use super::flags::Global;
 use super::project::{FILE, Project, invocation};
-use super::reports::Reports;
-use super::run::{self, Done};
 use super::screen::Screen;
 use super::session::{Session, store_folder, user_cache};
 use crate::base::glob::{Glob, escape};
@@ -70,7 +69,7 @@ struct Bench<'b> {
     home: Home,
     /// The pipeline's file, relative to the repository's files.
     pipeline: PathBuf,
-    how: run::Arguments,
+    how: How,
     aside: Option<Aside>,
     /// The runs that are over: a signal that came later was heard by them alone.
     over: Vec<Interrupter>,
@@ -148,7 +147,7 @@ impl<'b> Bench<'b> {
     fn new(global: &'b Global, hook: Hook) -> Result<Self, Failing> {
         let home = Home::here()?;
         let pipeline = pipeline_of(global, &home)?;
-        Ok(Self { global, hook, home, pipeline, how: run::Arguments::of_environment()?, aside: None, over: Vec::new() })
+        Ok(Self { global, hook, home, pipeline, how: How::of_environment()?, aside: None, over: Vec::new() })
     }
 
     /// Tests the subject, and says what to do where it did not pass.
@@ -284,9 +283,8 @@ impl<'b> Bench<'b> {
         if self.signal().is_some() {
             return Ok(Ran::Unfit("the hook was interrupted".to_owned()));
         }
-        let coloured = !self.how.is_for_programs() && screen.out_theme.coloured;
-        let session = Session::open(&project, &plan, self.how.wish(), coloured)?;
-        let done = run::execute(self.global, &self.how, &project, &plan, &session, Reports::new(&project, &[])?, screen)?;
+        let session = Session::open(&project, &plan, self.how.wish(), self.how.is_coloured(screen))?;
+        let done = once(self.global, &self.how, &project, &plan, &session, screen)?;
         if let Some(trouble) = session.close() {
             screen.warn(&trouble);
         }

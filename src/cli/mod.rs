@@ -4,6 +4,7 @@ mod affected;
 mod app;
 mod cache;
 mod check;
+mod execute;
 mod failing;
 mod flags;
 mod generate;

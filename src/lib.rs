@@ -6,11 +6,11 @@
 //! floor 5  main.rs
 //! floor 4  cli/       what people type and are told; the only place that knows every other
 //! floor 3  engine/    plan, schedule, key, turn, attempt, run: what may start, what is reused, what one stage does
-//! floor 2  config/  inputs/   programs/  cache/       exec/  findings/  record/  report/  starter/    siblings; none imports another
-//!          file     which     what       keys, and    steps  what       runs     what     a first
-//!          to       files a   starts,    what lies    as     report     of the   people   pipeline,
-//!          model    stage     which one  in outputs   procs  files      past     see      for a project
-//!                   reads     it is                          say                          without one
+//! floor 2  config/  inputs/   programs/  cache/       exec/  findings/  record/  report/  notice/    starter/    siblings; none imports
+//!          file     which     what       keys, and    steps  what       runs     what     what       a first     another
+//!          to       files a   starts,    what lies    as     report     of the   people   changes    pipeline,
+//!          model    stage     which one  in outputs   procs  files      past     see      meanwhile  for a project
+//!                   reads     it is                          say                                     without one
 //! floor 1  model/     the nouns: pipeline, stage, graph, event, outcome; pure data
 //!          store/     what came out of stages: records, blobs       git/  what git knows, hooks, checkouts aside
 //! floor 0  base/      digits and letters: paths, digests, durations, text, secrets, diagnostics
@@ -39,6 +39,7 @@ pub mod findings;
 pub mod git;
 pub mod inputs;
 pub mod model;
+pub mod notice;
 pub mod programs;
 pub mod record;
 pub mod report;

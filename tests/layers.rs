@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: [&[&str]; 5] = [
     &["base"],
     &["model", "git", "store"],
-    &["config", "inputs", "programs", "cache", "exec", "findings", "record", "report", "starter"],
+    &["config", "inputs", "programs", "cache", "exec", "findings", "record", "report", "notice", "starter"],
     &["engine"],
     &["cli"],
 ];

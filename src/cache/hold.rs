@@ -130,6 +130,13 @@ impl Holds {
         }
     }
 
+    /// Tells whether they can still be kept where they were opened.
+    pub fn are_there(&self) -> bool {
+        let identity = |metadata: io::Result<fs::Metadata>| metadata.ok().map(|metadata| (metadata.dev(), metadata.ino()));
+        let found = identity(self.run.path().symlink_metadata());
+        found.is_some() && found == identity(self.run.as_file().metadata())
+    }
+
     /// Returns a number that changes whenever another run here begins or ends to make a stage.
     pub fn others(&self) -> u64 {
         let own = self.own();

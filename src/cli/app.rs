@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use super::failing::Failing;
 use super::flags::Global;
 use super::screen::Screen;
-use super::{cache, check, generate, graph, hook, init, list, report, run, runs, why, workflow};
+use super::{cache, check, generate, graph, hook, init, list, report, run, runs, watch, why, workflow};
 use crate::model::outcome::Exit;
 
 const AFTER_HELP: &str = "\
@@ -32,6 +32,8 @@ struct App {
 enum Command {
     /// Run the named stages and what they need, or the default ones
     Run(run::Arguments),
+    /// Run, and run again as what the stages read changes
+    Watch(watch::Arguments),
     /// Validate pipeline.toml, without running anything
     Check,
     /// List the stages
@@ -93,6 +95,7 @@ impl App {
     fn dispatch(&self, screen: &mut Screen) -> Result<Exit, Failing> {
         match &self.command {
             Command::Run(arguments) => run::run(&self.global, arguments, screen),
+            Command::Watch(arguments) => watch::run(&self.global, arguments, screen),
             Command::Check => check::run(&self.global, screen),
             Command::List(arguments) => list::run(&self.global, arguments, screen),
             Command::Graph(arguments) => graph::run(&self.global, arguments, screen),

@@ -115,7 +115,7 @@ impl How {
 
     /// Returns how the store is to be used.
     pub(super) fn wish(&self) -> Wish {
-        Wish { mode: self.cache.into(), force: false, paranoid: self.paranoid, only_look: false }
+        Wish { mode: self.cache.into(), force: false, paranoid: self.paranoid, only_look: false, keeps_services: false }
     }
 }
 

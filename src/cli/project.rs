@@ -46,6 +46,11 @@ impl Project {
         }
     }
 
+    /// Returns the files that say what the pipeline is, absolute.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        std::iter::once(&self.file).chain(&self.loaded.pipeline.included).map(|file| self.root.join(file)).collect()
+    }
+
     /// Returns only the folder of the pipeline, whose file need not be valid.
     pub(super) fn folder(global: &Global) -> Result<PathBuf, Failing> {
         root(&locate(global)?)

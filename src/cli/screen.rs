@@ -104,15 +104,14 @@ impl Screen {
         self.tell(&format!("{} {message}", self.err_theme.warn("warning:")));
     }
 
-    /// Says why a command failed, if it did, and returns what to exit with.
-    pub(super) fn conclude(mut self, result: Result<Exit, Failing>) -> Exit {
-        let exit = match result {
-            Ok(exit) => exit,
-            Err(Failing::Usage { message, help }) => {
+    /// Says why a command failed, and returns what to exit with.
+    pub(super) fn explain(&mut self, failing: Failing) -> Exit {
+        match failing {
+            Failing::Usage { message, help } => {
                 self.complain(&message, help.as_deref());
                 Exit::Usage
             }
-            Err(Failing::File(sources, problems)) => {
+            Failing::File(sources, problems) => {
                 let text = diagnostics::render(&problems, &sources, self.err_theme.coloured);
                 self.tell(text.trim_end_matches('\n'));
                 self.tell("");
@@ -126,11 +125,16 @@ impl Screen {
                 );
                 Exit::Usage
             }
-            Err(Failing::Surroundings(error)) => {
+            Failing::Surroundings(error) => {
                 self.complain(&format!("{error:#}"), None);
                 Exit::Surroundings
             }
-        };
+        }
+    }
+
+    /// Says why a command failed, if it did, and returns what to exit with.
+    pub(super) fn conclude(mut self, result: Result<Exit, Failing>) -> Exit {
+        let exit = result.unwrap_or_else(|failing| self.explain(failing));
         let _tolerant = self.out.flush();
         match self.out.into_error() {
             // Whoever reads the result would take a part of it for the whole.

@@ -23,6 +23,8 @@ pub(super) struct Wish {
     pub(super) force: bool,
     pub(super) paranoid: bool,
     pub(super) only_look: bool,
+    /// Services stay up from one run to the next.
+    pub(super) keeps_services: bool,
 }
 
 /// What a run works with.
@@ -48,13 +50,14 @@ impl Session {
         let values = if wish.only_look { Vec::new() } else { secrets(plan, &caller)? };
         let masker = Masker::new(values.iter().map(String::as_str));
         let pipeline = &project.loaded.pipeline;
-        let Wish { mode, force, paranoid, only_look } = wish;
+        let Wish { mode, force, paranoid, only_look, keeps_services } = wish;
         let access = Access { store: store_folder(&pipeline.cache, &project.kept), mode, force, paranoid, only_look };
         let (checkout, mut notices) = Checkout::open(&project.root, &project.file, pipeline, &access);
         let (executor, warning) = LocalExecutor::new(masker.clone(), checkout.run_file());
         notices.extend(warning);
-        let live = checkout.store.as_ref().filter(|store| store.is_writable()).and_then(|store| store.live().ok());
+        let live = live(&checkout);
         let services = Services::new(executor.clone());
+        let services = if keeps_services { services.keep() } else { services };
         Ok(Self { caller, masker, checkout, services, executor, notices, live, limits: limits(&pipeline.cache) })
     }
 
@@ -62,13 +65,35 @@ impl Session {
         Means { executor: &self.executor, caller: &self.caller, masker: &self.masker, checkout: &self.checkout, services: &self.services }
     }
 
+    /// Makes ready for one more run of the same pipeline: what was known of files and of the store is looked at anew. Who runs steps stays
+    /// the same, and so does what runs beside them.
+    pub(super) fn renew(&mut self) {
+        self.notices = self.checkout.renew();
+        self.live = live(&self.checkout);
+    }
+
+    /// Tells whether one more run can be made with it.
+    pub(super) fn is_there(&self) -> bool {
+        self.checkout.is_there()
+    }
+
     /// Keeps what was learnt, and keeps the store within its bounds. Returns what a person should know of it.
-    pub(super) fn close(self) -> Option<String> {
+    pub(super) fn close(mut self) -> Option<String> {
+        self.pause()
+    }
+
+    /// The same for a session that will be renewed.
+    pub(super) fn pause(&mut self) -> Option<String> {
         self.checkout.save();
-        drop(self.live);
+        self.live = None;
         let store = self.checkout.store.as_ref()?;
         sweep_if_due(store, &self.limits).err().map(|error| format!("the store cannot be swept: {}", plain(&error)))
     }
+}
+
+/// Registers a run that uses the store.
+fn live(checkout: &Checkout) -> Option<Live> {
+    checkout.store.as_ref().filter(|store| store.is_writable()).and_then(|store| store.live().ok())
 }
 
 /// Returns the folder of the store: `SHIPWAY_CACHE_DIR`, else what the file says, else the user's (contract, section 4).

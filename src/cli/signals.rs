@@ -16,6 +16,11 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Hears signals from here on. One that the caller of shipway ignores stays ignored, as `nohup` and background jobs of scripts expect.
 pub(super) fn listen(interrupter: Interrupter) -> std::io::Result<()> {
+    hear(move |signal| interrupter.interrupt(signal))
+}
+
+/// The same for whoever has more to end than one run: `end` is told of each signal, and says which time it was.
+pub(super) fn hear(mut end: impl FnMut(i32) -> Interruption + Send + 'static) -> std::io::Result<()> {
     let ignored = ignored();
     let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| ignored & (1 << (signal - 1)) == 0);
     let mut signals = Signals::new(wanted)?;
@@ -23,7 +28,7 @@ pub(super) fn listen(interrupter: Interrupter) -> std::io::Result<()> {
     let _forever = thread::Builder::new().name("signals".to_owned()).spawn(move || {
         let mut killed_at: Option<Instant> = None;
         for signal in signals.forever() {
-            match interrupter.interrupt(signal) {
+            match end(signal) {
                 Interruption::First => {}
                 Interruption::Second => killed_at = Some(Instant::now()),
                 // The killing is under way; only where it hangs is more asked for.

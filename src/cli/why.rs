@@ -35,7 +35,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
     let targets = selection.targets.clone();
     let plan = Plan::new(&project.loaded.pipeline, selection, &project.root, &invocation(global), Vec::new())
         .map_err(|error| Failing::usage(error.to_string()))?;
-    let wish = Wish { mode: CacheMode::ReadOnly, force: false, paranoid: arguments.paranoid, only_look: true };
+    let wish = Wish { mode: CacheMode::ReadOnly, force: false, paranoid: arguments.paranoid, only_look: true, keeps_services: false };
     let session = Session::open(&project, &plan, wish, false)?;
     let run = Run::new().map_err(|error| anyhow::anyhow!("no pipe can be made: {error}"))?;
     let means = session.means();

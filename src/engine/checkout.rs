@@ -60,9 +60,7 @@ pub struct Checkout {
     pub holds: Option<Holds>,
     /// The store, where it can be used.
     pub store: Option<Store>,
-    mode: CacheMode,
-    force: bool,
-    only_look: bool,
+    access: Access,
     /// What the store has refused with.
     refusals: Mutex<HashSet<String>>,
 }
@@ -86,12 +84,26 @@ impl Checkout {
             holds,
             store,
             state,
-            mode: access.mode,
-            force: access.force,
-            only_look: access.only_look,
+            access: access.clone(),
             refusals: Mutex::default(),
         };
         (checkout, notices)
+    }
+
+    /// Makes ready for one more run: what lies where, what git tracks and what the store has are looked at anew. The marks of what is being
+    /// made stay those of this process, as do its steps. Returns what a person should know.
+    pub fn renew(&mut self) -> Vec<String> {
+        let mut notices = Vec::new();
+        self.files.disturb();
+        self.lister = self.lister.anew();
+        self.store = Self::open_store(&self.access, &mut notices);
+        self.refusals = Mutex::default();
+        notices
+    }
+
+    /// Tells whether `.shipway/` is still the one that was opened: somebody may have removed it.
+    pub fn is_there(&self) -> bool {
+        self.holds.as_ref().is_none_or(Holds::are_there)
     }
 
     fn open_store(access: &Access, notices: &mut Vec<String>) -> Option<Store> {
@@ -123,14 +135,14 @@ impl Checkout {
 
     /// Tells whether stored results may be taken.
     pub fn reads(&self) -> bool {
-        !self.force && self.store.is_some() && matches!(self.mode, CacheMode::ReadWrite | CacheMode::ReadOnly)
+        !self.access.force && self.store.is_some() && matches!(self.access.mode, CacheMode::ReadWrite | CacheMode::ReadOnly)
     }
 
     /// Tells whether results may be stored.
     pub fn writes(&self) -> bool {
-        !self.only_look
+        !self.access.only_look
             && self.store.as_ref().is_some_and(Store::is_writable)
-            && matches!(self.mode, CacheMode::ReadWrite | CacheMode::WriteOnly)
+            && matches!(self.access.mode, CacheMode::ReadWrite | CacheMode::WriteOnly)
     }
 
     /// Tells whether the store refuses with this text for the first time.
@@ -140,8 +152,8 @@ impl Checkout {
 
     /// Returns why stored results are not taken, where they are not.
     pub fn why_unread(&self) -> Option<&'static str> {
-        match self.mode {
-            _ if self.force => Some("`--force`"),
+        match self.access.mode {
+            _ if self.access.force => Some("`--force`"),
             CacheMode::WriteOnly => Some("`--cache write-only`"),
             CacheMode::Off => Some("`--cache off`"),
             CacheMode::ReadWrite | CacheMode::ReadOnly => None,

@@ -39,3 +39,4 @@ mod reuse;
 mod tail;
 mod turn;
 mod upheld;
+pub mod view;

@@ -31,6 +31,9 @@ use crate::model::stage::StageId;
 /// than anybody can take.
 const WAITING: usize = 32;
 
+/// A run that became pointless says that it ended as if by this signal, which its steps got: SIGTERM.
+const OUTDATED: i32 = 15;
+
 /// How a run is to be done.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -105,6 +108,12 @@ impl Interrupter {
     /// Returns the first signal that came, during the run or after it.
     pub fn signal(&self) -> Option<i32> {
         self.cancel.signal()
+    }
+
+    /// Ends the run because what its stages read has changed: whatever came out would not be of what is there now.
+    pub fn outdate(&self) {
+        self.cancel.outdate();
+        let _full = self.sender.try_send(Message::Interrupted);
     }
 }
 
@@ -362,6 +371,8 @@ impl Coordinator<'_, '_, '_> {
         let running = crate::base::text::count(self.schedule.running(), "stage");
         let text = if self.cancel.is_killed() {
             format!("interrupted again: killing {running}")
+        } else if self.cancel.signal().is_none() {
+            format!("what was read has changed: ending {running}")
         } else {
             format!("interrupted: ending {running}; once more to kill at once")
         };
@@ -371,6 +382,7 @@ impl Coordinator<'_, '_, '_> {
     fn why_halted(&self) -> String {
         match (&self.failed, self.cancel.signal()) {
             (_, Some(_)) => "the run was interrupted".to_owned(),
+            (None, None) if self.cancel.is_pointless() => "what was read has changed meanwhile".to_owned(),
             (Some(stage), None) => format!("`{stage}` failed"),
             (None, None) => self
                 .deadline
@@ -383,6 +395,7 @@ impl Coordinator<'_, '_, '_> {
         let exit = match self.cancel.signal() {
             _ if all_passed => Exit::Passed,
             Some(signal) => Exit::Interrupted(signal),
+            None if self.cancel.is_pointless() => Exit::Interrupted(OUTDATED),
             None => Exit::Failed,
         };
         let outcome = match exit {

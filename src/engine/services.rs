@@ -113,7 +113,7 @@ impl Services {
 
     /// Ends a run: what is not kept is ended, at once where `cancel` says so, and nothing of it is left.
     pub(super) fn end(&self, cancel: &Cancel) {
-        if !self.keeps || cancel.is_stopped() {
+        if !self.keeps || cancel.signal().is_some() {
             self.stop_all(Some(cancel));
         }
     }

@@ -16,6 +16,7 @@ pub struct Cancel {
     signal: AtomicI32,
     /// Those that hear all that this one hears.
     children: Mutex<Vec<Weak<Cancel>>>,
+    pointless: AtomicBool,
 }
 
 /// How often the user has asked.
@@ -55,7 +56,13 @@ impl Cancel {
     /// # Errors
     /// Where the system has no file descriptors left.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { stop: Level::new()?, kill: Level::new()?, signal: AtomicI32::new(0), children: Mutex::default() })
+        Ok(Self {
+            stop: Level::new()?,
+            kill: Level::new()?,
+            signal: AtomicI32::new(0),
+            pointless: AtomicBool::new(false),
+            children: Mutex::default(),
+        })
     }
 
     /// Asks all to end because this signal came; the second time ends them now. Returns which time it was.
@@ -93,6 +100,17 @@ impl Cancel {
             child.stop();
         }
         Ok(child)
+    }
+
+    /// Asks all to end because what they do has become pointless: what they began with has changed.
+    pub fn outdate(&self) {
+        self.pointless.store(true, Ordering::SeqCst);
+        self.stop();
+    }
+
+    /// Tells whether all are to end because it has become pointless to go on.
+    pub fn is_pointless(&self) -> bool {
+        self.pointless.load(Ordering::SeqCst)
     }
 
     /// Asks all to end: the signal to do so, the grace, KILL.

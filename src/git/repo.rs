@@ -68,6 +68,15 @@ impl Repository {
         &self.root
     }
 
+    /// Returns the file in which git keeps what it tracks here: of a worktree or a submodule it lies elsewhere, as `.git` says
+    /// (gitrepository-layout(5)).
+    pub fn index(&self) -> PathBuf {
+        let git = self.root.join(".git");
+        let elsewhere = std::fs::read_to_string(&git).ok();
+        let elsewhere = elsewhere.as_deref().and_then(|text| text.strip_prefix("gitdir:")).map(str::trim);
+        elsewhere.map_or(git, |folder| self.root.join(folder)).join("index")
+    }
+
     /// Returns the tracked files below the folder `below`, relative to it, in no certain order; those of submodules too, as far as git can.
     ///
     /// # Errors
@@ -206,6 +215,9 @@ mod tests {
         assert_eq!(tracked(&main), [".gitmodules", "m", "vendor/l"]);
         git(&main, &["worktree", "add", "../other"]);
         assert_eq!(tracked(&other), ["m"]);
+        for folder in [&library, &main, &other, &main.join("vendor")] {
+            assert!(Repository::find(folder).unwrap().index().is_file(), "{}", folder.display());
+        }
         assert_eq!(Repository::find(&main.join("vendor")).unwrap().root(), main.join("vendor"));
     }
 

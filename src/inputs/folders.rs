@@ -74,6 +74,11 @@ impl Folders {
         Ok(listing)
     }
 
+    /// Returns all folders that were read.
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        self.memory().listings.keys().cloned().collect()
+    }
+
     /// Forgets all that was read.
     pub(super) fn forget(&self) {
         let mut memory = self.memory();

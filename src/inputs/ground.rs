@@ -4,6 +4,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::claimed::Claimed;
 use super::folders::{Folders, Kind, is_gone, unreadable};
@@ -15,7 +16,7 @@ use crate::base::stamp::Stamp;
 pub(super) struct Ground {
     /// The project, absolute and real.
     pub(super) root: PathBuf,
-    pub(super) claimed: Claimed,
+    pub(super) claimed: Arc<Claimed>,
     pub(super) folders: Folders,
 }
 

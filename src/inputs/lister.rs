@@ -21,6 +21,7 @@ use super::listing::Found;
 use super::listing::Listing;
 use super::selected::Selected;
 use super::unignored::Unignored;
+use crate::git::repo::Repository;
 use crate::model::stage::Selector;
 
 /// A default listing, made by the first that asks for it while the others wait.
@@ -41,7 +42,7 @@ impl Lister {
     /// Begins in the project `root`, an absolute and real path, whose pipeline file lies at `pipeline_file`, relative to it.
     pub fn new(root: &Path, pipeline_file: &str, claimed: Claimed) -> Self {
         Self {
-            ground: Ground { root: root.to_owned(), claimed, folders: Folders::default() },
+            ground: Ground { root: root.to_owned(), claimed: Arc::new(claimed), folders: Folders::default() },
             unignored: Unignored::new(root),
             pipeline_files: HashSet::from([PathBuf::from(pipeline_file)]),
             known: Mutex::default(),
@@ -53,6 +54,28 @@ impl Lister {
     pub fn without(mut self, included: &[String]) -> Self {
         self.pipeline_files.extend(included.iter().map(PathBuf::from));
         self
+    }
+
+    /// Returns another one for the same project, which knows nothing yet of what lies where, nor of what git tracks.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        let Ground { root, claimed, .. } = &self.ground;
+        Self {
+            ground: Ground { root: root.clone(), claimed: Arc::clone(claimed), folders: Folders::default() },
+            unignored: Unignored::new(root),
+            pipeline_files: self.pipeline_files.clone(),
+            known: Mutex::default(),
+        }
+    }
+
+    /// Returns the real paths of all folders that were read: what is added to one of them may be an input.
+    pub fn folders(&self) -> Vec<PathBuf> {
+        self.ground.folders.paths()
+    }
+
+    /// Returns the root of the repository whose rules say what is ignored.
+    pub fn repository(&self) -> Option<&Repository> {
+        self.unignored.repository()
     }
 
     /// Returns what the stage in `dir` reads: what its `selectors` mean, or without them all below `dir` that git would not ignore;
@@ -67,7 +90,7 @@ impl Lister {
         self.finish(found, programs, None)
     }
 
-    /// Tells whether a path, relative to the project, is a declared output.
+    /// Tells whether a path, relative to the project, is a declared output, or lies below one.
     pub fn is_claimed(&self, path: &Path) -> bool {
         self.ground.claimed.holds(path)
     }

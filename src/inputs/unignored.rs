@@ -48,6 +48,11 @@ impl Unignored {
         Self { root: root.to_owned(), repository: Repository::find(root), rules: Rules::default(), tracked: OnceLock::new() }
     }
 
+    /// Returns the repository that the project lies in.
+    pub(super) fn repository(&self) -> Option<&Repository> {
+        self.repository.as_ref()
+    }
+
     /// Returns why tracked files that are ignored are not counted, where git did not tell which they are.
     pub(super) fn trouble(&self) -> Option<String> {
         self.tracked.get()?.as_ref().err().map(ToString::to_string)

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::{Args, FromArgMatches, ValueEnum};
+use jiff::Timestamp;
 
 use super::failing::Failing;
 use super::flags::{Format, Global, SWITCH, read_duration, read_jobs, read_switch};
@@ -25,8 +26,9 @@ use crate::engine::memory::Memory;
 use crate::engine::plan::Plan;
 use crate::engine::run::{Interrupter, Options, Run};
 use crate::engine::schedule::OnFailure;
-use crate::model::event::Listener;
+use crate::model::event::{Event, EventKind, Listener};
 use crate::model::outcome::Exit;
+use crate::notice::vigil::Activity;
 use crate::record::writer::Recorder;
 use crate::report::dialect::Dialect;
 use crate::report::json::JsonReporter;
@@ -157,6 +159,35 @@ pub(super) struct Execution<'a> {
     began: Instant,
     /// How it was done; there once it has gone.
     options: Option<Options>,
+    /// When its steps ran.
+    pub(super) steps: Steps,
+}
+
+/// Hears when the steps of a run ran.
+#[derive(Debug, Default)]
+pub(super) struct Steps {
+    has_any: bool,
+    ended: Option<Timestamp>,
+}
+
+impl Steps {
+    /// Returns when they ran.
+    pub(super) fn activity(&self) -> Activity {
+        let end = |at: Timestamp| i64::try_from(at.as_nanosecond()).unwrap_or(i64::MAX);
+        if self.has_any { Activity::Until(self.ended.map_or(i64::MAX, end)) } else { Activity::None }
+    }
+}
+
+impl Listener for Steps {
+    fn hear(&mut self, event: &Event) {
+        if matches!(event.kind, EventKind::StepStarted { .. }) {
+            self.has_any = true;
+        }
+        // The step has ended before that is told.
+        if matches!(event.kind, EventKind::StepFinished { .. }) {
+            self.ended = Some(event.at);
+        }
+    }
 }
 
 impl<'a> Execution<'a> {
@@ -171,7 +202,7 @@ impl<'a> Execution<'a> {
     ) -> Result<Self, Failing> {
         let began = Instant::now();
         let memory = run.prepare(plan, &session.means(), how.jobs())?;
-        Ok(Self { how, session, memory, settings: settings(global, how, plan, screen), began, options: None })
+        Ok(Self { how, session, memory, settings: settings(global, how, plan, screen), began, options: None, steps: Steps::default() })
     }
 
     /// Runs the stages, records and reports the run. `notices` are said first, beside those of the session.
@@ -193,11 +224,11 @@ impl<'a> Execution<'a> {
         let exit = match self.how.format {
             Format::Json => {
                 let mut reporter = JsonReporter::new(&mut screen.out);
-                run.go(memory, options, &means, &mut [&mut recorder, &mut reports, &mut reporter])
+                run.go(memory, options, &means, &mut [&mut self.steps, &mut recorder, &mut reports, &mut reporter])
             }
             Format::Text => {
                 let mut reporter = TerminalReporter::new(self.settings.clone(), &mut screen.out, &mut screen.err);
-                let listeners: &mut [&mut dyn Listener] = &mut [&mut recorder, &mut reports, &mut reporter];
+                let listeners: &mut [&mut dyn Listener] = &mut [&mut self.steps, &mut recorder, &mut reports, &mut reporter];
                 run.go(memory, options, &means, listeners)
             }
         };

@@ -192,6 +192,7 @@ impl Lookout {
             self.hear(&hint, scene);
         }
         if self.vigil.due().is_some() {
+            self.next = None;
             self.wait(scene, over);
         }
     }

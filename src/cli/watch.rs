@@ -10,6 +10,7 @@
 //! ```
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use clap::Args;
 use crossbeam_channel::bounded;
@@ -29,7 +30,7 @@ use crate::engine::run::Run;
 use crate::model::outcome::Exit;
 use crate::model::select::{Request, Selection};
 use crate::notice::change::{self, Change};
-use crate::notice::vigil::Todo;
+use crate::notice::vigil::{Activity, Todo};
 
 /// The flags of `watch`.
 #[derive(Debug, Args)]
@@ -55,6 +56,8 @@ struct Watch<'a> {
     /// What the last run came to; `None` before the first.
     verdict: Option<Exit>,
     is_trouble_said: bool,
+    /// When the steps of the last run ran.
+    activity: Activity,
 }
 
 /// Runs, again and again, until a signal comes or nobody reads what is written.
@@ -66,7 +69,8 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
     // The folder that shipway was called in may be replaced by another one of the same name.
     let there = Global { file: Some(project.root.join(&project.file)), ..global.clone() };
     let lookout = Lookout::new(arguments.poll);
-    let mut watch = Watch { global, arguments, ends, lookout, news: Vec::new(), verdict: None, is_trouble_said: false };
+    let mut watch =
+        Watch { global, arguments, ends, lookout, news: Vec::new(), verdict: None, is_trouble_said: false, activity: Activity::None };
     loop {
         let before = watch.lookout.attend(&Scene { files: &files, plan: None, jobs: 1 });
         let result = match Project::load(&there) {
@@ -185,17 +189,21 @@ impl Watch<'_> {
         let (done, over) = bounded(0);
         let ran = std::thread::scope(|scope| {
             scope.spawn(|| lookout.oversee(&scene, seen, plan.root(), &interrupter, &over));
-            let ran = Execution::prepare(&run, global, how, plan, session, screen)
-                .map(|mut ready| ready.go(run, project, &notices, reports, screen));
+            let ran = Execution::prepare(&run, global, how, plan, session, screen).map(|mut ready| {
+                let exit = ready.go(run, project, &notices, reports, screen);
+                (exit, ready.steps.activity())
+            });
             drop(done);
             ran
         });
         self.ends.hand_to(None);
-        match ran {
+        let (exit, activity) = match ran {
             // What is missing may come.
-            Err(failing) if !is_first => Ok(screen.explain(failing)),
-            ran => ran,
-        }
+            Err(failing) if !is_first => (screen.explain(failing), Activity::None),
+            ran => ran?,
+        };
+        self.activity = activity;
+        Ok(exit)
     }
 
     /// Waits until there is a reason for another run. Returns true where the pipeline's files changed.
@@ -205,14 +213,14 @@ impl Watch<'_> {
             let now = self.look(files, plan, session);
             let changes = now.since(&seen, plan.root());
             if now.definition != seen.definition {
-                self.lookout.vigil.end(&[], || true);
+                self.lookout.vigil.end(Instant::now(), Activity::None, &[], || true);
                 self.news = changes;
                 return true;
             }
             let how = &self.arguments.how;
             let proven = || is_proven(plan, session, how);
             let vigil = &mut self.lookout.vigil;
-            let todo = if has_run { vigil.end(&changes, proven) } else { vigil.looked(&changes, proven) };
+            let todo = if has_run { vigil.end(Instant::now(), self.activity, &changes, proven) } else { vigil.looked(&changes, proven) };
             let means = session.means();
             let scene = Scene { files, plan: Some((plan, &means)), jobs: 1 };
             if todo == Todo::Run {

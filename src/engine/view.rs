@@ -74,11 +74,13 @@ impl View {
     pub fn since(&self, before: &Self) -> Vec<Change> {
         let mut changes = Vec::new();
         for (name, thing) in &self.things {
-            match before.things.get(name) {
-                None => changes.push(Change::new(name, if thing.is_there() { How::Added } else { How::Changed })),
-                Some(earlier) if earlier == thing => {}
-                Some(earlier) => changes.push(Change::new(name, earlier.became(thing))),
-            }
+            let how = match before.things.get(name) {
+                None if thing.is_there() => How::Added,
+                None => How::Changed,
+                Some(earlier) if earlier == thing => continue,
+                Some(earlier) => earlier.became(thing),
+            };
+            changes.push(Change { at: thing.changed(), ..Change::new(name, how) });
         }
         let gone = before.things.iter().filter(|(name, thing)| thing.is_there() && !self.things.contains_key(*name));
         changes.extend(gone.map(|(name, _)| Change::new(name, How::Removed)));
@@ -89,6 +91,14 @@ impl View {
 impl Thing {
     fn is_there(&self) -> bool {
         !matches!(self, Self::Other(InputKind::Absent) | Self::File(None, None))
+    }
+
+    /// Returns when it was last changed, where it tells.
+    fn changed(&self) -> Option<i64> {
+        match self {
+            Self::File(_, stamp) => stamp.map(|stamp| stamp.changed),
+            Self::Other(_) | Self::Unlisted(_) => None,
+        }
     }
 
     /// Tells how this became something that is not equal to it.

@@ -9,6 +9,8 @@ pub struct Change {
     pub name: String,
     /// What happened to it.
     pub how: How,
+    /// When, in nanoseconds since 1970, by the clock of its file system; `None` where nothing tells.
+    pub at: Option<i64>,
 }
 
 /// What happened.
@@ -25,9 +27,9 @@ pub enum How {
 }
 
 impl Change {
-    /// Returns a change.
+    /// Returns a change at an unknown time.
     pub fn new(name: impl Into<String>, how: How) -> Self {
-        Self { name: name.into(), how }
+        Self { name: name.into(), how, at: None }
     }
 }
 

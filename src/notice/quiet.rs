@@ -4,12 +4,6 @@
 
 use std::time::{Duration, Instant};
 
-/// How long nothing must have happened before it is time to look: an editor's save, or a tool's, is several changes.
-const CALM: Duration = Duration::from_millis(50);
-
-/// How long a look is put off at most, however much happens.
-const LONGEST: Duration = Duration::from_millis(500);
-
 /// Waits for the end of a burst.
 #[derive(Debug, Default)]
 pub(super) struct Quiet {
@@ -23,9 +17,10 @@ impl Quiet {
         self.burst = Some((first, now));
     }
 
-    /// Returns when to look; `None` while nothing has happened. `doublings` make the longest time longer.
-    pub(super) fn due(&self, doublings: u32) -> Option<Instant> {
-        self.burst.map(|(first, last)| (last + CALM).min(first + LONGEST * 2u32.pow(doublings.min(6))))
+    /// Returns when to look: when nothing has happened for the time `calm`, and at the latest after the time `longest`, however much
+    /// happens; `None` while nothing has happened.
+    pub(super) fn due(&self, calm: Duration, longest: Duration) -> Option<Instant> {
+        self.burst.map(|(first, last)| (last + calm).min(first + longest))
     }
 
     /// The look begins: what happens from here on is another burst.
@@ -40,21 +35,24 @@ mod tests {
 
     use super::*;
 
+    const CALM: Duration = Duration::from_millis(50);
+    const LONGEST: Duration = Duration::from_millis(500);
+
     #[test]
     fn a_burst_is_one() {
         let (mut quiet, start) = (Quiet::default(), Instant::now());
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
-        assert_eq!(quiet.due(0), None);
+        assert_eq!(quiet.due(CALM, LONGEST), None);
         for time in [0, 20, 60] {
             quiet.hint(at(time));
         }
-        assert_eq!(quiet.due(0), Some(at(110)));
+        assert_eq!(quiet.due(CALM, LONGEST), Some(at(110)));
         quiet.over();
-        assert_eq!(quiet.due(0), None);
+        assert_eq!(quiet.due(CALM, LONGEST), None);
         // A steady stream does not starve.
         (0..100).for_each(|time| quiet.hint(at(1000 + 10 * time)));
-        assert_eq!(quiet.due(0), Some(at(1500)));
-        assert_eq!(quiet.due(2), Some(at(2040)));
+        assert_eq!(quiet.due(CALM, LONGEST), Some(at(1500)));
+        assert_eq!(quiet.due(CALM, 4 * LONGEST), Some(at(2040)));
     }
 
     proptest! {
@@ -65,7 +63,7 @@ mod tests {
             let mut oldest = None;
             for gap in gaps {
                 now += Duration::from_millis(gap);
-                if let Some(due) = quiet.due(0).filter(|due| *due <= now) {
+                if let Some(due) = quiet.due(CALM, LONGEST).filter(|due| *due <= now) {
                     prop_assert!(due - oldest.unwrap() <= LONGEST);
                     quiet.over();
                     oldest = None;
@@ -73,7 +71,7 @@ mod tests {
                 quiet.hint(now);
                 oldest = oldest.or(Some(now));
             }
-            prop_assert!(quiet.due(0).is_some());
+            prop_assert!(quiet.due(CALM, LONGEST).is_some());
         }
     }
 }

@@ -31,4 +31,5 @@ mod scale;
 mod services;
 mod shop;
 mod store;
+mod watch;
 mod workflow;

@@ -32,6 +32,7 @@ use crate::notice::vigil::Activity;
 use crate::record::writer::Recorder;
 use crate::report::dialect::Dialect;
 use crate::report::json::JsonReporter;
+use crate::report::step_summary::StepSummary;
 use crate::report::terminal::{Settings, Show, TerminalReporter, Verbosity};
 
 /// How stages are run: the flags of all commands that run some.
@@ -145,7 +146,7 @@ pub(super) fn once(
     signals::listen(interrupter.clone()).map_err(|error| anyhow::anyhow!("signals cannot be heard: {error}"))?;
     let mut execution = Execution::prepare(&run, global, how, plan, session, screen)?;
     let exit = execution.go(run, project, &[], Reports::new(project, &[])?, screen);
-    let id = execution.options.map(|options| options.id).unwrap_or_else(|| "".into());
+    let id = execution.options.map_or_else(|| "".into(), |options| options.id);
     Ok(Done { exit, id, interrupter })
 }
 
@@ -219,21 +220,25 @@ impl<'a> Execution<'a> {
             notices,
             replays: self.how.format == Format::Json || self.settings.show == Show::Stream || reports.want_output(),
         });
+        let mut summary = StepSummary::of(|name| std::env::var(name).ok());
         let (memory, means) = (&self.memory, self.session.means());
         let recorded = recorder.error().is_none();
         let exit = match self.how.format {
             Format::Json => {
                 let mut reporter = JsonReporter::new(&mut screen.out);
-                run.go(memory, options, &means, &mut [&mut self.steps, &mut recorder, &mut reports, &mut reporter])
+                run.go(memory, options, &means, &mut [&mut self.steps, &mut recorder, &mut reports, &mut summary, &mut reporter])
             }
             Format::Text => {
                 let mut reporter = TerminalReporter::new(self.settings.clone(), &mut screen.out, &mut screen.err);
-                let listeners: &mut [&mut dyn Listener] = &mut [&mut self.steps, &mut recorder, &mut reports, &mut reporter];
+                let listeners: &mut [&mut dyn Listener] = &mut [&mut self.steps, &mut recorder, &mut reports, &mut summary, &mut reporter];
                 run.go(memory, options, &means, listeners)
             }
         };
         if let Some(error) = recorder.error().filter(|_| recorded) {
             screen.warn(&format!("the record of this run is not whole: {error}"));
+        }
+        if let Err(error) = summary.write() {
+            screen.warn(&format!("the summary of the job cannot be written: {error}"));
         }
         leave(reports, exit, screen)
     }

@@ -1,16 +1,51 @@
 //! The summary that GitHub shows above the log of a job: a file that each step may append Markdown to.
 //!
-//! Knows the file and its bounds; what is in the summary it does not know.
+//! Knows the file and its bounds, and that GitHub calls us; what is in the summary is `markdown`'s to say.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use super::markdown;
+use super::story::Story;
+use crate::model::event::{Event, Listener};
 
 /// How large the file of one step may be, in bytes (GitHub documentation, "Step isolation and limits"): of a larger one nothing is shown.
 pub const LARGEST: usize = 1024 * 1024;
 
 /// What stands where the rest had no room.
 const CUT: &str = "\n\n*The rest had no room here.*\n";
+
+/// Gathers a run for the summary; where nobody shows one, it does nothing.
+#[derive(Debug, Default)]
+pub struct StepSummary {
+    place: Option<(PathBuf, Box<Story>)>,
+}
+
+impl StepSummary {
+    /// Returns the summary for whoever has set these variables.
+    pub fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let is_github = variable("GITHUB_ACTIONS").is_some_and(|value| value == "true");
+        let path = variable("GITHUB_STEP_SUMMARY").filter(|path| is_github && !path.is_empty());
+        Self { place: path.map(|path| (path.into(), Box::default())) }
+    }
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// As [`append`].
+    pub fn write(&self) -> io::Result<()> {
+        self.place.as_ref().map_or(Ok(()), |(path, story)| append(path, &markdown::render(story)))
+    }
+}
+
+impl Listener for StepSummary {
+    fn hear(&mut self, event: &Event) {
+        if let Some((_, story)) = &mut self.place {
+            story.tell(event);
+        }
+    }
+}
 
 /// Appends `text` to the summary at `path`, whole, or as many whole lines of it as there is room for and a line that says so.
 ///

@@ -125,6 +125,29 @@ fn a_place_is_told_from_the_top_of_the_repository() {
 }
 
 #[test]
+fn github_gets_a_summary_of_each_run() {
+    let project = Project::new("[stages.good]\nsteps = [\"true\"]\n[stages.bad]\nsteps = [\"echo '```'; exit 3\"]\n");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("summary.md");
+    let run = |actions: &str| {
+        let mut command = project.command(["run", "-j", "1"]);
+        command.env("GITHUB_ACTIONS", actions).env("GITHUB_STEP_SUMMARY", &path);
+        said(command).exits(1)
+    };
+    run("false");
+    assert!(!path.exists(), "nobody there reads it");
+    run("true");
+    let once = fs::read_to_string(&path).unwrap();
+    assert!(once.contains("bad") && once.contains("exited with code 3"), "{once}");
+    run("true");
+    let twice = fs::read_to_string(&path).unwrap();
+    assert!(
+        twice.starts_with(&once) && twice.matches("exited with code 3").count() > once.matches("exited with code 3").count(),
+        "{twice}"
+    );
+}
+
+#[test]
 fn github_gets_warnings_for_what_a_person_should_know() {
     let project = Project::new("[stages.s]\nretries = 1\nsteps = [\"test -e done || { touch done; exit 1; }\"]\ninputs = []\n");
     let said = github(&project, &["run"]).exits(0);

@@ -67,7 +67,7 @@ fn file_of(modules: &[&str], all: &[PathBuf]) -> Option<PathBuf> {
     })
 }
 
-/// The files that a file takes something from by `use`.
+/// The files that a file takes something from, by `use` or where it is needed.
 fn imports(path: &Path, text: &str, all: &[PathBuf]) -> Vec<PathBuf> {
     let code = text.split("#[cfg(test)]").next().unwrap();
     let folder: Vec<&str> = path.parent().unwrap().iter().map(|part| part.to_str().unwrap()).collect();
@@ -87,6 +87,13 @@ fn imports(path: &Path, text: &str, all: &[PathBuf]) -> Vec<PathBuf> {
             let modules: Vec<&str> = base.iter().copied().chain(whole.split("::").map(|part| part.trim_matches([';', ' ']))).collect();
             found.extend(file_of(&modules, all).filter(|file| file != path));
         }
+    }
+    let code: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).flat_map(|line| [line, "\n"]).collect();
+    for whole in
+        code.split("super::").skip(1).map(|rest| rest.split(|c: char| !c.is_ascii_lowercase() && !"_:".contains(c)).next().unwrap())
+    {
+        let modules: Vec<&str> = folder.iter().copied().chain(whole.split("::")).collect();
+        found.extend(file_of(&modules, all).filter(|file| file != path));
     }
     found
 }

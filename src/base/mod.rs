@@ -13,6 +13,7 @@ pub mod places;
 pub mod program;
 mod reach;
 pub mod secret;
+pub mod signal;
 pub mod size;
 pub mod source;
 pub mod stamp;

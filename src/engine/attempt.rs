@@ -14,6 +14,7 @@ use super::reporting::Reporting;
 use super::services::Services;
 use super::tail::Tail;
 use crate::base::duration::show;
+use crate::base::signal;
 use crate::base::text::visible;
 use crate::cache::log::LogWriter;
 use crate::cache::outputs::Lying;
@@ -246,7 +247,7 @@ impl Attempt<'_> {
             Ending::Cancelled => End::Cancelled,
             Ending::Exited(code) => fail(FailureKind::Exit, Some(code), None, format!("{what} exited with code {code} after {took}")),
             Ending::Signaled(signal) => {
-                fail(FailureKind::Signal, None, Some(signal), format!("{what} was killed by {} after {took}", signal_name(signal)))
+                fail(FailureKind::Signal, None, Some(signal), format!("{what} was killed by {} after {took}", signal::name(signal)))
             }
             Ending::TimedOut => {
                 let limit = limit.as_ref().map_or("its limit", |(_, limit)| limit);
@@ -301,29 +302,4 @@ fn earlier(one: Limit, other: Limit) -> Limit {
 
 pub(super) fn milliseconds(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Returns the signal as people know it.
-pub(super) fn signal_name(number: i32) -> String {
-    let names = [
-        (1, "SIGHUP"),
-        (2, "SIGINT"),
-        (3, "SIGQUIT"),
-        (4, "SIGILL"),
-        (6, "SIGABRT"),
-        (7, "SIGBUS"),
-        (8, "SIGFPE"),
-        (9, "SIGKILL"),
-        (11, "SIGSEGV"),
-        (13, "SIGPIPE"),
-        (14, "SIGALRM"),
-        (15, "SIGTERM"),
-        (24, "SIGXCPU"),
-        (25, "SIGXFSZ"),
-        (31, "SIGSYS"),
-    ];
-    names
-        .iter()
-        .find(|(known, _)| *known == number)
-        .map_or_else(|| format!("signal {number}"), |(_, name)| format!("{name} (signal {number})"))
 }

@@ -12,6 +12,7 @@ use rustix::process::Signal;
 
 use super::plan::Plan;
 use super::tail::Tail;
+use crate::base::signal;
 use crate::base::text::visible;
 use crate::exec::cancel::Cancel;
 use crate::exec::environment::Caller;
@@ -215,7 +216,7 @@ impl Entry {
         let name = visible(&self.definition.name).into_owned();
         let how = match &end.ending {
             Ending::Exited(code) => format!("ended with code {code}"),
-            Ending::Signaled(signal) => format!("was killed by {}", super::attempt::signal_name(*signal)),
+            Ending::Signaled(signal) => format!("was killed by {}", signal::name(*signal)),
             Ending::TimedOut | Ending::Cancelled => "was ended".to_owned(),
             Ending::NotStarted(reason) => format!("could not be started: {reason}"),
         };

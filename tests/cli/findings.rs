@@ -515,3 +515,37 @@ fn a_load_that_was_measured_is_judged() {
     assert_eq!(code, 1);
     assert!(reason(&events, "t").starts_with("`p95_ms` is ") && reason(&events, "t").ends_with("above its limit of 0"));
 }
+
+#[test]
+fn a_load_tool_is_judged_by_what_it_measured_of_a_service() {
+    let (Some(siege), Some(python)) = (tool("siege"), tool("python3")) else { return };
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let stage = |min: u32| {
+        format!(
+            r#"
+[services.site]
+start = ["{python}", "-m", "http.server", "{port}", "--bind", "127.0.0.1", "--directory", "site"]
+ready = {{ http = "http://127.0.0.1:{port}/index.html" }}
+[stages.load]
+services = ["site"]
+inputs = ["site/**"]
+env = {{ HOME = "." }}
+steps = ["{siege} --config > config.txt", "{siege} --json-output --quiet -c 2 -r 10 http://127.0.0.1:{port}/index.html > load.json"]
+[stages.load.reports.metrics]
+answered = {{ file = "load.json", pointer = "/successful_transactions", min = {min} }}
+failed = {{ file = "load.json", pointer = "/failed_transactions", max = 0 }}
+"#
+        )
+    };
+    let project = Project::new(&stage(20));
+    project.write("site/index.html", "hello");
+    let (code, events) = project.events([""; 0]);
+    assert_eq!(code, 0, "{events:#?}");
+    let metrics = found(&events, "load")["metrics"].as_array().unwrap();
+    assert_eq!((&metrics[0]["value"], &metrics[1]["value"]), (&Value::from(20.0), &Value::from(0.0)), "{metrics:?}");
+    // What passed under a lower limit is no hit under a higher one.
+    project.pipeline(&stage(21));
+    let (code, events) = project.events([""; 0]);
+    assert_eq!((code, failure(&events, "load")["kind"].as_str()), (1, Some("report")));
+    assert_eq!(reason(&events, "load"), "`answered` is 20, below its limit of 21");
+}

@@ -1,6 +1,7 @@
 //! `check`: is the file valid, and does it mean what it seems to?
 
 use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::failing::Failing;
@@ -11,6 +12,7 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::text::{count, visible};
 use crate::engine::checkout::lister;
 use crate::git::repo::Repository;
+use crate::inputs::claimed::Claimed;
 use crate::model::outcome::Exit;
 use crate::model::service::Service;
 use crate::model::stage::{Selector, keep_out};
@@ -44,13 +46,17 @@ pub(super) fn run(global: &Global, screen: &mut Screen) -> Result<Exit, Failing>
 fn inputs(project: &Project) -> Vec<Diagnostic> {
     let pipeline = &project.loaded.pipeline;
     let outputs: Vec<_> = pipeline.stages.iter().flat_map(|stage| &stage.outputs).collect();
+    let claimed = Claimed::new(outputs.iter().copied());
     let mut warned = HashSet::new();
     let mut warnings = Vec::new();
     for (stage, places) in pipeline.stages.iter().zip(&project.loaded.input_places) {
         for (input, place) in stage.inputs.iter().flatten().zip(places).filter(|(input, _)| !input.exclude) {
             // What another stage makes need not be there yet.
-            let made = outputs.iter().any(|output| output.overlaps(&input.glob));
-            if !made && !input.glob.finds_any(&project.root) && warned.insert(place.start) {
+            let is_made = || {
+                let is_known = input.glob.is_literal() && claimed.holds(Path::new(input.glob.path()));
+                is_known || outputs.iter().any(|output| output.overlaps(&input.glob))
+            };
+            if !input.glob.finds_any(&project.root) && !is_made() && warned.insert(place.start) {
                 let message = format!("input `{}` of `{}` matches no file", input.glob.path(), stage.name);
                 warnings.push(
                     Diagnostic::warning(message, place.clone(), "no such file")

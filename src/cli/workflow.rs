@@ -23,7 +23,7 @@ pub(super) struct Arguments {
     /// The CI system
     #[arg(value_name = "SYSTEM")]
     system: Name,
-    /// The command that puts shipway into `$CARGO_INSTALL_ROOT/bin`; without it, `cargo install` of this version
+    /// The command that puts shipway into `$CARGO_INSTALL_ROOT/bin`; without it, the workflow fails and asks for it
     #[arg(long, value_name = "COMMAND")]
     install: Option<String>,
     /// Write to this new file instead of standard output
@@ -45,16 +45,9 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
         Name::Github => System::Github,
         Name::Gitlab => System::Gitlab,
     };
-    let version = env!("CARGO_PKG_VERSION");
-    let install = arguments.install.clone().unwrap_or_else(|| format!("cargo install --locked --version {version} shipway"));
-    let mark = Hash::of(install.as_bytes()).to_string();
-    let wanted = Wanted {
-        dir: dir(global),
-        mark: mark[..12].to_owned(),
-        install,
-        is_guess: arguments.install.is_none(),
-        rust: env!("CARGO_PKG_RUST_VERSION"),
-    };
+    let install = arguments.install.clone();
+    let mark = Hash::of(install.as_deref().unwrap_or_default().as_bytes()).to_string();
+    let wanted = Wanted { dir: dir(global), mark: mark[..12].to_owned(), install, rust: env!("CARGO_PKG_RUST_VERSION") };
     let text = workflow(system, &wanted).map_err(|error| Failing::usage(error.to_string()))?;
     let Some(path) = &arguments.output else {
         screen.print(&text);

@@ -50,7 +50,8 @@ jobs:
         id: store
         run: |
           echo "$CARGO_INSTALL_ROOT/bin" >> "$GITHUB_PATH"
-          echo "folder=$("$CARGO_INSTALL_ROOT/bin/@call@" cache dir)" >> "$GITHUB_OUTPUT"
+          PATH="$CARGO_INSTALL_ROOT/bin:$PATH"
+          echo "folder=$(@call@ cache dir)" >> "$GITHUB_OUTPUT"
 
       - name: Restore the results of earlier runs
         uses: actions/cache/restore@cdf6c1fa76f9f475f3d7449005a359c84ca0f306 # v5.0.3
@@ -84,10 +85,9 @@ jobs:
 /// Returns the text of the workflow.
 pub(super) fn workflow(wanted: &Wanted) -> String {
     // A line that begins or goes on as YAML's own signs do is safe as a block.
-    let install = format!("|\n          {}", wanted.install);
+    let install = format!("|\n          {}", wanted.install("github"));
     TEXT.replace("@mark@", &wanted.mark)
         .replace("@advice@", &wanted.advice("      "))
-        .replace("\"$CARGO_INSTALL_ROOT/bin/@call@\"", &format!("\"$CARGO_INSTALL_ROOT/bin/shipway\"{}", &wanted.call()["shipway".len()..]))
         .replace("@call@", &wanted.call())
         .replace("@install@", &install)
 }

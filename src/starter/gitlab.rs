@@ -30,7 +30,9 @@ shipway:
     paths: [@dir@.shipway/program-@mark@/, @dir@.shipway/store/]
   before_script:
 @advice@    - |
-      test -x "$CARGO_INSTALL_ROOT/bin/shipway" || @install@
+      if ! test -x "$CARGO_INSTALL_ROOT/bin/shipway"; then
+        @install@
+      fi
     - export PATH="$CARGO_INSTALL_ROOT/bin:$PATH"
     - mkdir -p @dir@.shipway/reports
   script:
@@ -50,5 +52,5 @@ pub(super) fn workflow(wanted: &Wanted) -> String {
         .replace("@advice@", &wanted.advice("    "))
         .replace("@call@", &wanted.call())
         .replace("@dir@", &dir)
-        .replace("@install@", &wanted.install)
+        .replace("@install@", &wanted.install("gitlab"))
 }

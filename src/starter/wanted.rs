@@ -5,12 +5,12 @@
 pub struct Wanted {
     /// The folder of `pipeline.toml` from the top of the repository; empty where it lies there.
     pub dir: String,
-    /// The line that puts `shipway` into `$CARGO_INSTALL_ROOT/bin`.
-    pub install: String,
+    /// The line that puts `shipway` into `$CARGO_INSTALL_ROOT/bin`; absent where nobody said it.
+    ///
+    /// No registry is asked instead: what it has under this name may be a stranger's.
+    pub install: Option<String>,
     /// Tells that line from others: letters and digits.
     pub mark: String,
-    /// True where nobody said how shipway is installed.
-    pub is_guess: bool,
     /// The oldest Rust that builds shipway.
     pub rust: &'static str,
 }
@@ -21,12 +21,21 @@ impl Wanted {
         if self.dir.is_empty() { "shipway".to_owned() } else { format!("shipway -C {}", self.dir) }
     }
 
+    /// Returns the line that installs shipway; where nobody said it, one that fails, and says so, unless shipway is there already.
+    pub(super) fn install(&self, system: &str) -> String {
+        self.install.clone().unwrap_or_else(|| {
+            let say = "write here the command that puts shipway into $CARGO_INSTALL_ROOT/bin";
+            let make = format!("make this file anew by: shipway workflow {system} --install COMMAND");
+            format!("command -v shipway || {{ echo 'shipway is not installed: {say}, or {make}' >&2; exit 1; }}")
+        })
+    }
+
     /// Returns comment lines on how shipway is installed, each with this before it.
     pub(super) fn advice(&self, indent: &str) -> String {
-        let lines: &[&str] = if self.is_guess {
+        let lines: &[&str] = if self.install.is_none() {
             &[
-                "Built from source, once, and kept. While this version is not on crates.io the line fails: name the source that you",
-                "trust by `shipway workflow --install 'cargo install --locked --git URL --rev COMMIT shipway'`.",
+                "It fails until you say where shipway comes from, unless it is on this machine already: a source that you trust, such as",
+                "`cargo install --locked --git URL --rev COMMIT shipway`. What it puts into $CARGO_INSTALL_ROOT/bin is kept.",
             ]
         } else {
             &["It must put `shipway` into $CARGO_INSTALL_ROOT/bin, as `cargo install` does; it is run once, and the result kept."]

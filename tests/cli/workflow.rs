@@ -54,8 +54,6 @@ fn the_workflow_for_github_has_the_least_rights_and_pinned_actions() {
     assert_eq!(used, 5);
     assert_eq!((steps[0]["with"]["fetch-depth"].as_str(), steps[0]["with"]["persist-credentials"].as_str()), (Some("0"), Some("false")));
     let named = |name: &str| steps.iter().find(|step| step["name"] == name).unwrap_or_else(|| panic!("{name}: {steps:#?}"));
-    let version = env!("CARGO_PKG_VERSION");
-    assert_eq!(named("Install shipway")["run"].as_str().unwrap().trim(), format!("cargo install --locked --version {version} shipway"));
     let (restore, save) = (&named("Restore the results of earlier runs")["with"], &named("Save the results")["with"]);
     assert_eq!((&restore["path"], &restore["key"]), (&save["path"], &save["key"]));
     let prefix = restore["restore-keys"].as_str().unwrap();
@@ -95,7 +93,9 @@ fn the_commands_of_the_workflow_for_github_work() {
 fn the_commands_of_the_workflow_for_gitlab_work() {
     let project = Project::new("[stages.s]\nsteps = [\"true\"]\n");
     let aside = tempfile::tempdir().unwrap();
-    let said = project.shipway(["workflow", "gitlab", "--install", &recorder(aside.path())]).exits(0);
+    let said = project
+        .shipway(["workflow", "gitlab", "--install", &format!("{} && test ! -e twice && touch twice", recorder(aside.path()))])
+        .exits(0);
     let job = &yaml(&said.stdout)["shipway"];
     assert_eq!(job["variables"]["GIT_DEPTH"], "0");
     let variable = |name: &str| job["variables"][name].as_str().unwrap().replace("$CI_PROJECT_DIR", &project.path().to_string_lossy());
@@ -116,6 +116,35 @@ fn the_commands_of_the_workflow_for_gitlab_work() {
     assert_eq!((job["artifacts"]["when"].as_str(), job["cache"]["when"].as_str()), (Some("always"), Some("always")));
     assert_eq!(job["artifacts"]["reports"]["junit"], ".shipway/reports/junit.xml");
     assert!(project.exists(".shipway/reports"));
+}
+
+/// The lines that install shipway where nobody said how.
+fn unsaid(system: &str) -> String {
+    let said = Project::empty().shipway(["workflow", system]).exits(0);
+    let workflow = yaml(&said.stdout);
+    let steps = workflow["jobs"]["shipway"]["steps"].as_array();
+    let step = steps.and_then(|steps| steps.iter().find(|step| step["name"] == "Install shipway"));
+    step.map_or(&workflow["shipway"]["before_script"][0], |step| &step["run"]).as_str().unwrap().to_owned()
+}
+
+#[test]
+fn without_a_command_that_installs_shipway_no_strangers_program_is_taken() {
+    for system in ["github", "gitlab"] {
+        let script = unsaid(system);
+        assert!(!script.contains("cargo install"), "{script}");
+        let root = tempfile::tempdir().unwrap();
+        let bash = |path: &str| {
+            let mut command = Command::new("/bin/bash");
+            command.args(["-eo", "pipefail", "-c", &script]).env("PATH", path).env("CARGO_INSTALL_ROOT", root.path());
+            command.output().unwrap()
+        };
+        let absent = bash("/nowhere");
+        let said = String::from_utf8_lossy(&absent.stderr);
+        assert_eq!(absent.status.code(), Some(1), "{said}");
+        assert!(said.contains("write here the command") && said.contains(&format!("shipway workflow {system} --install")), "{said}");
+        let there = Path::new(env!("CARGO_BIN_EXE_shipway")).parent().unwrap();
+        assert!(bash(&there.to_string_lossy()).status.success());
+    }
 }
 
 #[test]

@@ -72,7 +72,10 @@ fn locate(global: &Global) -> Result<PathBuf, Failing> {
     let here = std::env::current_dir().map_err(|error| anyhow::anyhow!("the current folder is not there: {error}"))?;
     let found = here.ancestors().map(|folder| folder.join(FILE)).find(|path| path.symlink_metadata().is_ok());
     found.ok_or_else(|| {
-        Failing::usage_with_help(format!("there is no {FILE} in `{}` or above", here.display()), "-f names a file, -C a folder")
+        Failing::usage_with_help(
+            format!("there is no {FILE} in `{}` or above", here.display()),
+            "`shipway init` writes a first one from what is found here; -f names a file, -C a folder",
+        )
     })
 }
 

@@ -141,7 +141,8 @@ fn strange_files_are_refused_in_words() {
     std::fs::create_dir(project.join("pipeline.toml")).unwrap();
     assert!(project.shipway(["run"]).exits(2).stderr.contains("it is a folder"));
     let project = Project::empty();
-    assert!(project.shipway(["run"]).exits(2).stderr.contains("there is no pipeline.toml"));
+    let said = project.shipway(["run"]).exits(2).stderr;
+    assert!(said.contains("there is no pipeline.toml") && said.contains("`shipway init` writes"), "{said}");
     std::os::unix::fs::symlink("nowhere", project.join("pipeline.toml")).unwrap();
     assert!(project.shipway(["run"]).exits(2).stderr.contains("cannot be read"));
 }

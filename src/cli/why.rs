@@ -65,13 +65,15 @@ fn explain(memory: &Memory<'_>, prediction: &Prediction, all: &[Prediction], scr
             screen.show(&format!("  {} runs first: {}\n", visible(&other.name), visible(reason)));
         }
     }
+    let is_hit = prediction.foresight == Some(Foresight::Hit);
     let Some(difference) = memory.compare(prediction) else {
+        let which = if is_hit { "no other result" } else { "no earlier result" };
         if prediction.key.is_some() {
-            screen.show("there is no earlier result of it to compare with\n");
+            screen.show(&format!("there is {which} of it to compare with\n"));
         }
         return;
     };
-    let which = if prediction.foresight == Some(Foresight::Hit) { "its result before that" } else { "its nearest earlier result" };
+    let which = if is_hit { "its result before that" } else { "its nearest earlier result" };
     screen.show(&format!("compared with {which} ({}):\n", &difference.earlier.to_string()[..12]));
     for line in &difference.lines {
         screen.show(&format!("  {}\n", visible(line)));

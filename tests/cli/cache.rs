@@ -75,7 +75,7 @@ fn why_gives_the_whole_difference() {
     let said = |stage: &str| project.shipway(["why", stage]).exits(0).stdout;
     assert_eq!(said("greet"), "greet would run: no earlier result\nthere is no earlier result of it to compare with\n");
     project.shipway(["run"]).exits(0);
-    assert_eq!(said("greet"), "greet would not run: its result is known\nthere is no earlier result of it to compare with\n");
+    assert_eq!(said("greet"), "greet would not run: its result is known\nthere is no other result of it to compare with\n");
     project.write("name.txt", "grace\n").write("more/two", "");
     fs::remove_file(project.join("more/one")).unwrap();
     let text = said("greet");

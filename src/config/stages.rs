@@ -168,6 +168,12 @@ impl Builder<'_> {
                 spans.push(text.span.clone());
             }
         }
+        // What is taken out of nothing leaves nothing: whoever writes that means all other files, and would never see it run again.
+        if !found.is_empty() && found.iter().all(|selector| selector.exclude) {
+            let help = "name first what counts: [\"**\", \"!…\"]; or leave `inputs` out, and put what does not count into .gitignore";
+            let span = fields.span("inputs");
+            self.problems.push(Diagnostic::error("`inputs` only says what does not count", span, "no file is left").help(help));
+        }
         (Some(found), spans)
     }
 

@@ -122,6 +122,10 @@ fn changed_inputs(stage: &Stage, now: &Fingerprint, before: &Fingerprint) -> Str
         Change::New(input) if input.kind == Kind::Input => Some(String::from_utf8_lossy(input.name).into_owned()),
         Change::New(_) | Change::Gone(_) | Change::Changed(..) => None,
     });
-    let help = own.map(|path| format!("; if it writes that itself, keep it out of its inputs: \"{}\"", keep_out(&path, &stage.dir)));
+    let help = own.map(|path| match &stage.inputs {
+        Some(_) => format!("; if it writes that itself, keep it out of its inputs: \"{}\"", keep_out(&path, &stage.dir)),
+        // A list of inputs of exclusions alone would leave none.
+        None => "; if it writes that itself, name it in `outputs` or in .gitignore".to_owned(),
+    });
     format!("while it ran, {}{}", reason::summary(&lines), help.unwrap_or_default())
 }

@@ -589,3 +589,22 @@ fn a_script_that_a_stage_makes_itself_is_no_tool_of_it() {
     fs::remove_dir_all(project.join("venv")).unwrap();
     assert_eq!(project.brief(&[]), "a cached");
 }
+
+#[test]
+fn exclusions_alone_are_refused_and_never_proposed() {
+    let project = Project::new("[stages.a]\nsteps = [\"date +%N > made\"]\n");
+    project.write("main.c", "1");
+    let said = project.shipway(["run"]).exits(0);
+    assert!(said.stderr.contains("made is new; if it writes that itself, name it in `outputs` or in .gitignore"), "{}", said.stderr);
+    project.write(".gitignore", "made\n");
+    project.shipway(["run"]).exits(0);
+    assert!(project.shipway(["run"]).exits(0).stderr.contains("1 cached"));
+    let text = project.read("pipeline.toml");
+    project.write("pipeline.toml", format!("{text}inputs = [\"!made\"]\n"));
+    let said = project.shipway(["run"]).exits(2);
+    assert!(said.stderr.contains("`inputs` only says what does not count") && said.stderr.contains("[\"**\", \"!…\"]"), "{}", said.stderr);
+    project.write("pipeline.toml", format!("{text}inputs = [\"**\", \"!made\"]\n"));
+    project.shipway(["run"]).exits(0);
+    project.write("main.c", "2");
+    assert!(project.shipway(["run"]).exits(0).stderr.contains("main.c changed"));
+}

@@ -52,6 +52,9 @@ pub(super) fn look(folder: &Folder<'_>) -> Option<Part> {
         }
         checks.iter_mut().for_each(|stage| stage.needs = words(&["install"]));
         checks.insert(0, install);
+        if needs.is_package && manager == Manager::Pip && is_of_setuptools(project) && !folder.ignores("*.egg-info") {
+            notes.push("setuptools writes a `*.egg-info` beside the sources: put it into .gitignore, or it counts as an input".to_owned());
+        }
         if folder.has_any(VENV) {
             notes.push(format!("the `{VENV}` that is there was not made by shipway: the first run moves it to .shipway/aside/"));
         }
@@ -71,6 +74,11 @@ fn is_configured(folder: &Folder<'_>, project: Option<&Table>, tool: &str, files
     at(project, "tool").is_some_and(|tools| tools.contains_key(tool))
         || files.iter().any(|file| folder.has(file))
         || ["setup.cfg", "tox.ini"].iter().any(has_section)
+}
+
+/// Tells whether setuptools builds the package, as it does where nothing is said.
+fn is_of_setuptools(project: Option<&Table>) -> bool {
+    at(project, "build-system").and_then(|system| system.get("build-backend")?.as_str()).is_none_or(|name| name.starts_with("setuptools"))
 }
 
 /// Tells whether installing the package builds more than Python.

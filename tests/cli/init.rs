@@ -162,6 +162,19 @@ fn a_python_project_has_stages_for_the_tools_it_names() {
 }
 
 #[test]
+fn what_setuptools_leaves_among_the_sources_is_told() {
+    let project = Project::empty();
+    let says = |project: &Project| project.shipway(["init"]).exits(0).stderr.contains("`*.egg-info`");
+    project.write("setup.py", "setup()\n").write("test_x.py", "import pytest\n");
+    assert!(says(&project));
+    project.remove("pipeline.toml").write(".gitignore", ".venv/\n*.egg-info/\n");
+    assert!(!says(&project));
+    let backend = "[build-system]\nrequires = []\nbuild-backend = \"hatchling.build\"\n[project]\nname = \"x\"\n";
+    project.remove("pipeline.toml").remove(".gitignore").remove("setup.py").write("pyproject.toml", backend);
+    assert!(!says(&project));
+}
+
+#[test]
 fn what_makes_more_than_its_folder_is_never_taken_from_the_store() {
     let project = Project::empty();
     let package =

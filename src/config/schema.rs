@@ -85,7 +85,7 @@ const fn required(name: &'static str, shape: Shape, about: &'static str) -> Key 
 pub(crate) static FILE: Table = Table {
     title: "the file",
     keys: &[
-        required("pipeline", Shape::Table(&PIPELINE), "a file begins with [pipeline], and below it name = \"…\""),
+        required("pipeline", Shape::Table(&PIPELINE), "what a file begins with: [pipeline], and below it name = \"…\""),
         key("defaults", Shape::Table(&DEFAULTS), "defaults of stage keys"),
         key("stages", Shape::Tables(&STAGE), "the stages, by name"),
         key("services", Shape::Tables(&SERVICE), "what has to run beside stages, by name"),

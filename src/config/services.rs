@@ -82,6 +82,7 @@ fn service(home: &Arc<Home>, name: &At<String>, fields: &Fields, problems: &mut 
     let mut builder = Builder { home: home.clone(), defaults: Fields::default(), problems };
     let dir = builder.directory(fields, &super::matrix::Combination::default());
     builder.check_secrets(fields, &env, &secrets);
+    builder.check_names(fields);
     let label: Arc<str> = home.scope.absolute(&name.value).into();
     Some(Service {
         start: Step {

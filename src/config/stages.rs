@@ -66,6 +66,7 @@ impl Builder<'_> {
         let env = self.environment(fields, combination);
         let secrets = values(either!(self, fields, texts, "secrets"));
         self.check_secrets(fields, &env, &secrets);
+        self.check_names(fields);
         let (inputs, input_spans) = self.inputs(fields, &dir, combination);
         let (mut outputs, mut output_spans) = self.outputs(fields, &dir, combination);
         let reports = self.reports(fields, &dir, combination, &mut outputs, &mut output_spans);
@@ -145,12 +146,20 @@ impl Builder<'_> {
                 ),
             );
         }
-        for name in secrets.iter().filter(|name| name.is_empty() || name.contains(['=', '*'])) {
-            self.problems.push(Diagnostic::error(
-                format!("`{}` cannot be a secret's name", name.escape_debug()),
-                fields.span("secrets"),
-                "not a name",
-            ));
+    }
+
+    /// Says of `secrets` and `pass-env` what no variable can be called: it would be passed on by nobody, and missed in silence.
+    pub(super) fn check_names(&mut self, fields: &Fields) {
+        let secrets = either!(self, fields, texts, "secrets").unwrap_or_default();
+        let passed = either!(self, fields, texts, "pass-env").unwrap_or_default();
+        for name in secrets.iter().filter(|name| name.value.is_empty() || name.value.contains(['=', '*'])) {
+            let message = format!("`{}` cannot be a secret's name", name.value.escape_debug());
+            self.problems.push(Diagnostic::error(message, name.span.clone(), "not a name"));
+        }
+        for name in passed.iter().filter(|name| name.value.is_empty() || name.value.contains('=')) {
+            let message = format!("`{}` cannot be a variable's name", name.value.escape_debug());
+            let help = "`pass-env` names what is passed on from the caller; what is set here is written env = { NAME = \"value\" }";
+            self.problems.push(Diagnostic::error(message, name.span.clone(), "not a name").help(help));
         }
     }
 

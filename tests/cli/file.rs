@@ -240,3 +240,16 @@ warning: `python3` is a shim of pyenv, so its content does not tell which progra
     asked.script(".pyenv/shims/python3", "#!/bin/sh\nexit 1\n");
     assert_eq!(check(&asked).stderr, "");
 }
+
+#[test]
+fn names_that_no_variable_has_are_refused_once_and_where_they_stand() {
+    let project = Project::new(
+        "[defaults]\npass-env = [\"D=1\"]\n[stages.a]\nsteps = [\"true\"]\nsecrets = [\"OK\", \"S=1\"]\n[stages.b]\nsteps = [\"true\"]\npass-env = [\"CI\", \"P=1\", \"X_*\"]\n",
+    );
+    let said = project.shipway(["check"]).exits(2).stderr;
+    for (name, place) in [("D=1", "pipeline.toml:4:13"), ("S=1", "pipeline.toml:7:18"), ("P=1", "pipeline.toml:10:19")] {
+        assert_eq!(said.matches(&format!("`{name}` cannot be")).count(), 1, "{said}");
+        assert!(said.contains(place), "{place}: {said}");
+    }
+    assert!(said.contains("3 errors") && said.contains("env = { NAME"), "{said}");
+}

@@ -104,7 +104,8 @@ impl Reader<'_> {
 
     fn unknown_key(&mut self, name: &Spanned<std::borrow::Cow<'_, str>>, schema: &'static Table) {
         let message = format!("{} has no key `{}`", schema.title, name.get_ref());
-        let help = nearest::help("a key", name.get_ref(), schema.keys.iter().map(|key| key.name));
+        let elsewhere = schema.called_elsewhere(name.get_ref()).map(|key| format!("here it is called `{key}`"));
+        let help = elsewhere.or_else(|| nearest::help("a key", name.get_ref(), schema.keys.iter().map(|key| key.name)));
         self.problem(Diagnostic::error(message, name.span(), "unknown key").maybe_help(help));
     }
 

@@ -67,7 +67,26 @@ pub(crate) struct Table {
     pub(crate) keys: &'static [Key],
 }
 
+/// What other tools of this kind call our keys.
+const ELSEWHERE: &[(&str, &[&str])] = &[
+    ("steps", &["run", "command", "commands", "cmd", "cmds", "exec", "script", "scripts"]),
+    ("start", &["run", "command", "cmd", "exec", "script"]),
+    ("run", &["command", "cmd", "exec", "script"]),
+    ("needs", &["depends", "depends-on", "dependencies", "deps", "requires"]),
+    ("inputs", &["sources", "files", "paths"]),
+    ("outputs", &["artifacts", "generates", "targets"]),
+    ("dir", &["cwd", "workdir", "work-dir", "working-dir", "working-directory"]),
+    ("env", &["environment", "variables", "vars"]),
+    ("stages", &["tasks", "jobs", "targets"]),
+];
+
 impl Table {
+    /// Returns the key that other tools call `name`.
+    pub(super) fn called_elsewhere(&self, name: &str) -> Option<&'static str> {
+        let name = name.to_lowercase().replace('_', "-");
+        ELSEWHERE.iter().filter(|(key, _)| self.key(key).is_some()).find(|(_, names)| names.contains(&name.as_str())).map(|(key, _)| *key)
+    }
+
     pub(crate) fn key(&self, name: &str) -> Option<&'static Key> {
         self.keys.iter().find(|key| key.name == name)
     }

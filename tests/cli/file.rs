@@ -253,3 +253,17 @@ fn names_that_no_variable_has_are_refused_once_and_where_they_stand() {
     }
     assert!(said.contains("3 errors") && said.contains("env = { NAME"), "{said}");
 }
+
+#[test]
+fn words_of_other_tools_are_told_by_their_names_here() {
+    let project = Project::new(
+        "[stages.a]\ncommand = \"x\"\ndepends_on = []\nsteps = [{ cmd = \"x\" }]\n[services.s]\nrun = \"x\"\nenvironment = {}\n[tasks]\n",
+    );
+    let said = project.shipway(["check"]).exits(2).stderr;
+    let told =
+        [("command", "steps"), ("depends_on", "needs"), ("cmd", "run"), ("run", "start"), ("environment", "env"), ("tasks", "stages")];
+    for (word, key) in told {
+        let part = said.split("error: ").find(|part| part.contains(&format!("has no key `{word}`")));
+        assert!(part.is_some_and(|part| part.contains(&format!("here it is called `{key}`"))), "{word}: {said}");
+    }
+}

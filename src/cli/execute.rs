@@ -145,6 +145,10 @@ pub(super) fn once(
     let interrupter = run.interrupter();
     signals::listen(interrupter.clone()).map_err(|error| anyhow::anyhow!("signals cannot be heard: {error}"))?;
     let mut execution = Execution::prepare(&run, global, how, plan, session, screen)?;
+    if how.output == Output::Auto && execution.settings.show == Show::Stream {
+        // Nobody asked for this one stage: what it printed when it passed is no news.
+        execution.settings.show = Show::Grouped;
+    }
     let exit = execution.go(run, project, &[], Reports::new(project, &[])?, screen);
     let id = execution.options.map_or_else(|| "".into(), |options| options.id);
     Ok(Done { exit, id, interrupter })

@@ -27,6 +27,18 @@ fn a_clean_tree_is_tested_in_place_and_what_passed_costs_the_look_up() {
 }
 
 #[test]
+fn what_a_known_stage_printed_once_is_no_news_for_a_push() {
+    let shop = Shop::new("[stages.test]\noutputs = [\"out\"]\nsteps = [\"echo said by the step; : > out\"]\n");
+    shop.project.write(".gitignore", "out\n");
+    shop.commit("ignore");
+    let first = shop.push(&["origin", "main"], true);
+    assert!(first.contains("said by the step"), "{first}");
+    shop.git(&["commit", "--allow-empty", "--no-verify", "-m", "empty"]);
+    let again = shop.push(&["origin", "main"], true);
+    assert!(again.contains("1 cached") && !again.contains("said by the step"), "{again}");
+}
+
+#[test]
 fn a_failing_stage_stops_the_push_and_says_what_to_do() {
     let shop = Shop::new(STAGE);
     shop.project.write("state", "bad\n");

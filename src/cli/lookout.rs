@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Select, unbounded};
 
+use super::origin::Origin;
 use crate::base::digest::Hash;
+use crate::base::glob::Glob;
+use crate::config::folder::Found;
 use crate::engine::plan::Plan;
 use crate::engine::run::{Interrupter, Means};
 use crate::engine::view::View;
@@ -28,19 +31,38 @@ const SHARE: u32 = 10;
 const MOST_LOOKS: usize = 20;
 
 /// The files that say what the pipeline is, and what is in them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Definition {
     files: BTreeMap<PathBuf, Option<Hash>>,
+    /// Where a change of them would show.
+    interests: Interests,
+}
+
+impl PartialEq for Definition {
+    fn eq(&self, other: &Self) -> bool {
+        self.files == other.files
+    }
 }
 
 impl Definition {
-    /// Looks at these files, absolute paths.
-    pub(super) fn look(files: &[PathBuf]) -> Self {
-        Self { files: files.iter().map(|file| (file.clone(), fs::read(file).ok().map(|text| Hash::of(&text)))).collect() }
+    /// Looks at the files of `origin`, and at those that its patterns mean now.
+    pub(super) fn look(origin: &Origin) -> Self {
+        let found = origin.find();
+        let more = found.iter().flat_map(|(_, found)| &found.files).map(|file| origin.root.join(file));
+        let files = origin.files.iter().cloned().chain(more);
+        let files = files.map(|file| (file.clone(), fs::read(file).ok().map(|text| Hash::of(&text)))).collect();
+        let mut definition = Self { files, interests: Interests::default() };
+        definition.interests = definition.interests(&origin.root, &found);
+        definition
     }
 
-    fn interests(&self) -> Interests {
+    fn interests(&self, root: &Path, found: &[(&Glob, Found)]) -> Interests {
         let mut interests = Interests::default();
+        for (glob, found) in found {
+            interests.trail(root, Path::new(glob.base()));
+            found.folders.iter().for_each(|folder| interests.whole(folder));
+        }
+        interests.ways_from(root);
         for file in self.files.keys() {
             interests.trail(Path::new("/"), file);
             if let Some(folder) = file.parent() {
@@ -83,7 +105,7 @@ impl Sight {
 #[derive(Clone, Copy)]
 pub(super) struct Scene<'a> {
     /// The files that say what the pipeline is.
-    pub(super) files: &'a [PathBuf],
+    pub(super) origin: &'a Origin,
     /// What would run, and with what; `None` where that is not known.
     pub(super) plan: Option<(&'a Plan<'a>, &'a Means<'a>)>,
     /// How many threads look.
@@ -92,7 +114,7 @@ pub(super) struct Scene<'a> {
 
 impl Scene<'_> {
     fn look(&self) -> Sight {
-        let definition = Definition::look(self.files);
+        let definition = Definition::look(self.origin);
         let view = self.plan.map_or_else(View::default, |(plan, means)| View::look(plan, means, self.jobs));
         Sight { definition, view }
     }
@@ -152,7 +174,7 @@ impl Lookout {
     }
 
     fn turn_to(&mut self, sight: &Sight) -> usize {
-        let mut interests = sight.definition.interests();
+        let mut interests = sight.definition.interests.clone();
         interests.join(sight.view.interests());
         self.watcher.turn_to(&interests)
     }

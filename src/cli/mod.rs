@@ -15,6 +15,7 @@ mod hooked;
 mod init;
 mod list;
 mod lookout;
+mod origin;
 mod project;
 mod report;
 mod reports;

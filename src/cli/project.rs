@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::failing::Failing;
 use super::flags::Global;
+use super::origin::{Noting, Origin};
 use crate::base::source::{Source, Sources};
 use crate::base::text::shell_quote;
-use crate::config::folder::Folder;
 use crate::config::load_with;
 use crate::config::resolve::Loaded;
 
@@ -31,24 +31,28 @@ pub(super) struct Project {
 impl Project {
     /// Finds and reads the pipeline that the command line means.
     pub(super) fn load(global: &Global) -> Result<Self, Failing> {
+        Self::load_from(global, &mut Origin::default())
+    }
+
+    /// The same; `origin` becomes what it was read from, whatever came of it. Where not even the folder is there, it stays as it is.
+    pub(super) fn load_from(global: &Global, origin: &mut Origin) -> Result<Self, Failing> {
         let path = locate(global)?;
         let root = root(&path)?;
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        *origin = Origin::new(&root, &file);
         let here = std::env::current_dir().ok();
         let shown = here.as_deref().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(&path);
         let source = Source::load(&path, &shown.to_string_lossy()).map_err(|error| {
             let reason = if path.is_dir() { "it is a folder".to_owned() } else { error.to_string() };
             Failing::usage_with_help(format!("`{}` cannot be read: {reason}", shown.display()), "-f names another file")
         })?;
-        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        match load_with(source, &file, &Folder::new(&root)) {
+        let files = Noting::new(origin);
+        let read = load_with(source, &file, &files);
+        *origin = files.into_origin();
+        match read {
             (sources, Ok(loaded)) => Ok(Self { kept: root.clone(), root, file, sources, loaded }),
             (sources, Err(problems)) => Err(Failing::File(Box::new(sources), problems)),
         }
-    }
-
-    /// Returns the files that say what the pipeline is, absolute.
-    pub(super) fn files(&self) -> Vec<PathBuf> {
-        std::iter::once(&self.file).chain(&self.loaded.pipeline.included).map(|file| self.root.join(file)).collect()
     }
 
     /// Returns only the folder of the pipeline, whose file need not be valid.

@@ -9,7 +9,6 @@
 //!  `--------+-----------------------------------+-----------------'      pipeline.toml changed: read it anew, first
 //! ```
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
@@ -20,6 +19,7 @@ use super::execute::{Execution, How};
 use super::failing::Failing;
 use super::flags::{Format, Global};
 use super::lookout::{Definition, Lookout, Scene, Sight};
+use super::origin::Origin;
 use super::project::{Project, invocation};
 use super::reports::Reports;
 use super::screen::Screen;
@@ -64,26 +64,27 @@ struct Watch<'a> {
 pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -> Result<Exit, Failing> {
     let ends = Ends::hear()?;
     // What is wrong from the start ends the command, as it ends any other.
-    let project = Project::load(global)?;
-    let mut files = project.files();
+    let mut origin = Origin::default();
+    let project = Project::load_from(global, &mut origin)?;
     // The folder that shipway was called in may be replaced by another one of the same name.
     let there = Global { file: Some(project.root.join(&project.file)), ..global.clone() };
     let lookout = Lookout::new(arguments.poll);
     let mut watch =
         Watch { global, arguments, ends, lookout, news: Vec::new(), verdict: None, is_trouble_said: false, activity: Activity::None };
     loop {
-        let before = watch.lookout.attend(&Scene { files: &files, plan: None, jobs: 1 });
-        let result = match Project::load(&there) {
-            Ok(project) => {
-                files = project.files();
-                watch.keep(&project, &before.definition, screen)
-            }
-            Err(failing) => Err(failing),
-        };
+        let before = watch.lookout.attend(&Scene { origin: &origin, plan: None, jobs: 1 });
+        let mut read_from = origin.clone();
+        let loaded = Project::load_from(&there, &mut read_from);
+        if read_from != origin {
+            // Not all of it was looked at before it was read.
+            origin = read_from;
+            continue;
+        }
+        let result = loaded.and_then(|project| watch.keep(&project, &origin, &before.definition, screen));
         let over = match result {
             Ok(over) => over,
             Err(failing) if watch.verdict.is_none() => return Err(failing),
-            Err(failing) => watch.await_mending(failing, &files, &before, screen),
+            Err(failing) => watch.await_mending(failing, &origin, &before, screen),
         };
         if let Some(exit) = over {
             return Ok(exit);
@@ -93,20 +94,19 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
 
 impl Watch<'_> {
     /// Says what is wrong with the pipeline, and waits until its files change. Returns what to exit with where it is over.
-    fn await_mending(&mut self, failing: Failing, files: &[PathBuf], before: &Sight, screen: &mut Screen) -> Option<Exit> {
+    fn await_mending(&mut self, failing: Failing, origin: &Origin, before: &Sight, screen: &mut Screen) -> Option<Exit> {
         if !self.news.is_empty() {
             self.say_start(screen);
         }
         let verdict = screen.explain(failing);
         self.verdict = Some(verdict);
         self.say_waiting(verdict, screen);
-        let scene = Scene { files, plan: None, jobs: 1 };
-        let root = files.first().and_then(|file| file.parent()).unwrap_or(std::path::Path::new("/"));
+        let scene = Scene { origin, plan: None, jobs: 1 };
         loop {
             if let Some(exit) = self.ends.exit(verdict) {
                 return Some(exit);
             }
-            self.news = self.lookout.attend(&scene).since(before, root);
+            self.news = self.lookout.attend(&scene).since(before, &origin.root);
             if !self.news.is_empty() {
                 return None;
             }
@@ -115,14 +115,13 @@ impl Watch<'_> {
     }
 
     /// Runs the stages of one state of the pipeline's files, until these are not as they were `before`: then there is nothing to exit with.
-    fn keep(&mut self, project: &Project, before: &Definition, screen: &mut Screen) -> Result<Option<Exit>, Failing> {
+    fn keep(&mut self, project: &Project, origin: &Origin, before: &Definition, screen: &mut Screen) -> Result<Option<Exit>, Failing> {
         let pipeline = &project.loaded.pipeline;
         let request = Request { stages: self.arguments.stages.clone(), only: false, skip: Vec::new() };
         let plan = Plan::new(pipeline, Selection::new(pipeline, &request)?, &project.root, &invocation(self.global), Vec::new())
             .map_err(|error| Failing::usage(error.to_string()))?;
         let how = &self.arguments.how;
         let wish = Wish { keeps_services: true, ..how.wish() };
-        let files = project.files();
         let mut session: Option<Session> = None;
         loop {
             // What runs steps lives on from run to run; not where its `.shipway/` has been removed.
@@ -133,11 +132,11 @@ impl Watch<'_> {
                 }
                 None => Session::open(project, &plan, wish, how.is_coloured(screen))?,
             };
-            let seen = self.look(&files, &plan, &open);
+            let seen = self.look(origin, &plan, &open);
             if seen.definition != *before {
                 break;
             }
-            let verdict = self.run_once(project, &plan, &open, &seen, screen)?;
+            let verdict = self.run_once((project, origin), &plan, &open, &seen, screen)?;
             self.verdict = Some(verdict);
             if let Some(trouble) = open.pause() {
                 screen.warn(&trouble);
@@ -145,7 +144,7 @@ impl Watch<'_> {
             if let Some(exit) = self.ends.exit(verdict) {
                 return Ok(Some(exit));
             }
-            let is_over = self.rest(&files, &plan, &mut open, seen, screen);
+            let is_over = self.rest(origin, &plan, &mut open, seen, screen);
             if let Some(exit) = self.ends.exit(verdict) {
                 return Ok(Some(exit));
             }
@@ -157,15 +156,15 @@ impl Watch<'_> {
         Ok(None)
     }
 
-    fn look(&mut self, files: &[PathBuf], plan: &Plan<'_>, session: &Session) -> Sight {
+    fn look(&mut self, origin: &Origin, plan: &Plan<'_>, session: &Session) -> Sight {
         let means = session.means();
-        self.lookout.attend(&Scene { files, plan: Some((plan, &means)), jobs: self.arguments.how.jobs() })
+        self.lookout.attend(&Scene { origin, plan: Some((plan, &means)), jobs: self.arguments.how.jobs() })
     }
 
     /// Runs the plan once, and ends the run where what it began with changes.
     fn run_once(
         &mut self,
-        project: &Project,
+        (project, origin): (&Project, &Origin),
         plan: &Plan<'_>,
         session: &Session,
         seen: &Sight,
@@ -184,8 +183,7 @@ impl Watch<'_> {
         let lookout = &mut self.lookout;
         lookout.vigil.begin();
         let means = session.means();
-        let files = project.files();
-        let scene = Scene { files: &files, plan: Some((plan, &means)), jobs: how.jobs() };
+        let scene = Scene { origin, plan: Some((plan, &means)), jobs: how.jobs() };
         let (done, over) = bounded(0);
         let ran = std::thread::scope(|scope| {
             scope.spawn(|| lookout.oversee(&scene, seen, plan.root(), &interrupter, &over));
@@ -207,10 +205,10 @@ impl Watch<'_> {
     }
 
     /// Waits until there is a reason for another run. Returns true where the pipeline's files changed.
-    fn rest(&mut self, files: &[PathBuf], plan: &Plan<'_>, session: &mut Session, mut seen: Sight, screen: &mut Screen) -> bool {
+    fn rest(&mut self, origin: &Origin, plan: &Plan<'_>, session: &mut Session, mut seen: Sight, screen: &mut Screen) -> bool {
         let mut has_run = true;
         loop {
-            let now = self.look(files, plan, session);
+            let now = self.look(origin, plan, session);
             let changes = now.since(&seen, plan.root());
             if now.definition != seen.definition {
                 self.lookout.vigil.end(Instant::now(), Activity::None, &[], || true);
@@ -222,7 +220,7 @@ impl Watch<'_> {
             let vigil = &mut self.lookout.vigil;
             let todo = if has_run { vigil.end(Instant::now(), self.activity, &changes, proven) } else { vigil.looked(&changes, proven) };
             let means = session.means();
-            let scene = Scene { files, plan: Some((plan, &means)), jobs: 1 };
+            let scene = Scene { origin, plan: Some((plan, &means)), jobs: 1 };
             if todo == Todo::Run {
                 self.news = changes;
                 self.lookout.settle(&scene, &self.ends.over);

@@ -38,6 +38,47 @@ impl Folder {
     }
 }
 
+/// What a pattern means, and where it was looked for.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The files, relative to the project, sorted.
+    pub files: Vec<String>,
+    /// The folders that were listed, absolute: another entry of one of them may be meant, too.
+    pub folders: Vec<PathBuf>,
+}
+
+impl Folder {
+    /// Returns the files that themselves match `glob`. Folders behind links are not entered: a tree of packages that link to each other
+    /// would be found again and again.
+    ///
+    /// # Errors
+    /// Where a folder cannot be listed.
+    pub fn walk(&self, glob: &Glob) -> io::Result<Found> {
+        let relative = |entry: &DirEntry| entry.path().strip_prefix(&self.root).unwrap_or(entry.path()).to_owned();
+        let is_wanted = |entry: &DirEntry| {
+            entry.depth() == 0
+                || !entry.file_type().is_dir()
+                || (entry.file_name() != ".git" && entry.file_name() != STATE && glob.reaches_below(&relative(entry)))
+        };
+        let mut found = Found::default();
+        for entry in WalkDir::new(self.root.join(glob.base())).into_iter().filter_entry(is_wanted) {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) if error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::NotFound) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let path = relative(&entry);
+            if entry.file_type().is_dir() {
+                found.folders.push(entry.into_path());
+            } else if glob.matches_itself(&path) {
+                found.files.push(path.to_string_lossy().into_owned());
+            }
+        }
+        found.files.sort();
+        Ok(found)
+    }
+}
+
 impl Files for Folder {
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
         let path = self.root.join(path);
@@ -46,28 +87,8 @@ impl Files for Folder {
         if metadata.is_file() || metadata.is_dir() { std::fs::read(path) } else { Err(io::Error::other("it is not a regular file")) }
     }
 
-    /// Folders behind links are not entered: a tree of packages that link to each other would be found again and again.
     fn find(&self, glob: &Glob) -> io::Result<Vec<String>> {
-        let relative = |entry: &DirEntry| entry.path().strip_prefix(&self.root).unwrap_or(entry.path()).to_owned();
-        let is_wanted = |entry: &DirEntry| {
-            entry.depth() == 0
-                || !entry.file_type().is_dir()
-                || (entry.file_name() != ".git" && entry.file_name() != STATE && glob.reaches_below(&relative(entry)))
-        };
-        let mut found = Vec::new();
-        for entry in WalkDir::new(self.root.join(glob.base())).into_iter().filter_entry(is_wanted) {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) if error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::NotFound) => continue,
-                Err(error) => return Err(error.into()),
-            };
-            let path = relative(&entry);
-            if !entry.file_type().is_dir() && glob.matches_itself(&path) {
-                found.push(path.to_string_lossy().into_owned());
-            }
-        }
-        found.sort();
-        Ok(found)
+        Ok(self.walk(glob)?.files)
     }
 }
 

@@ -448,6 +448,39 @@ fn a_broken_pipeline_is_shown_and_awaited() {
 }
 
 #[test]
+fn included_files_come_are_mended_and_go() {
+    let file = |step: &str| format!("[pipeline]\nname = \"part\"\n[stages.s]\ninputs = []\nsteps = [\"{step}\"]\n");
+    let project = Project::new("include = [\"parts/*/pipeline.toml\"]\n");
+    project.write("parts/a/pipeline.toml", file("echo a >> ../../ran"));
+    let watching = Watching::of(&project, &[]);
+    // A folder that the pattern reaches is nothing yet; the file in it is.
+    fs::create_dir(project.join("parts/b")).unwrap();
+    project.write("parts/b/pipeline.toml", file("echo b >> ../../ran"));
+    watching.says("parts/b/pipeline.toml added");
+    watching.rests(2);
+    assert_eq!(project.read("ran"), "a\nb\n");
+    // One that comes broken is read again when it is mended.
+    project.write("parts/c/pipeline.toml", "nonsense");
+    watching.rests(3);
+    project.write("parts/c/pipeline.toml", file("echo c >> ../../ran"));
+    watching.rests(4);
+    assert_eq!(project.read("ran"), "a\nb\nc\n");
+    // So is one that is included by name.
+    let main = project.read("pipeline.toml");
+    project.write("more/d/pipeline.toml", "nonsense");
+    project.write("pipeline.toml", main.replace("include = [", "include = [\"more/d/pipeline.toml\", "));
+    watching.rests(5);
+    project.write("more/d/pipeline.toml", file("echo d >> ../../ran"));
+    watching.rests(6);
+    assert_eq!(project.read("ran"), "a\nb\nc\nd\n");
+    project.remove("parts/b/pipeline.toml");
+    watching.says("parts/b/pipeline.toml removed");
+    watching.rests(7);
+    let said = watching.stop();
+    assert_eq!(said.matches("pipeline.toml is not valid").count(), 2, "{said}");
+}
+
+#[test]
 fn what_is_wrong_at_the_start_ends_it() {
     let project = Project::new("[stages.a]\nsteps = [\"true\"]\n");
     project.shipway(["watch", "b"]).exits(2);

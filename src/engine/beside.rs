@@ -10,6 +10,7 @@ use super::services::Refused;
 use super::tail::Tail;
 use crate::base::duration::show;
 use crate::cache::log::LogWriter;
+use crate::model::findings::Test;
 use crate::model::outcome::{Failure, FailureKind};
 use crate::model::stage::{Stage, StageId};
 
@@ -34,7 +35,7 @@ impl Attempt<'_> {
         let used = match self.services.enter(&wanted, self.cancel, deadline.as_ref()) {
             Ok(used) => used,
             Err(Refused::Stopped) => return (End::Cancelled, None),
-            Err(Refused::Lost(loss)) => return (self.by_service(id, stage, *loss), None),
+            Err(Refused::Lost(loss)) => return (self.by_service(id, stage, *loss, Vec::new()), None),
             Err(Refused::OutOfTime(reason)) => {
                 let failure = self.failure(id, &stage.steps[0], FailureKind::Timeout, &Tail::default());
                 return (End::Failed(Box::new(failure), reason), None);
@@ -42,16 +43,20 @@ impl Attempt<'_> {
         };
         let (end, findings) = Attempt { cancel: used.cancel(), ..*self }.try_stage(id, stage, log, reporting);
         match used.lost(matches!(end, End::Failed(..))) {
-            Some(loss) => (self.by_service(id, stage, loss), findings),
+            Some(loss) => {
+                let tests = findings.iter().flat_map(|findings| findings.failed_tests()).map(Test::full_name).collect();
+                (self.by_service(id, stage, loss, tests), findings)
+            }
+            None if matches!(end, End::Cancelled) => (end, None),
             None => (end, findings),
         }
     }
 
     /// The failure of a stage by a service: the step is the one that ran, or was to run; the rest is the service's.
-    fn by_service(&self, id: StageId, stage: &Stage, loss: Loss) -> End {
+    fn by_service(&self, id: StageId, stage: &Stage, loss: Loss, tests: Vec<String>) -> End {
         let step = &stage.steps[self.at.get().min(stage.steps.len() - 1)];
         let Loss { reason, code, signal, command, dir, tail } = loss;
-        let failure = Failure { code, signal, command, dir, tail, ..self.failure(id, step, FailureKind::Service, &Tail::default()) };
+        let failure = Failure { code, signal, command, dir, tail, tests, ..self.failure(id, step, FailureKind::Service, &Tail::default()) };
         End::Failed(Box::new(failure), reason)
     }
 }

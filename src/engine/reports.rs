@@ -33,7 +33,8 @@ impl Attempt<'_> {
         before: &Before,
         tail: &Tail,
     ) -> (End, Option<Box<Findings>>) {
-        if matches!(end, End::Cancelled) {
+        // What was found before a service ended, which ended the steps, is of use; what others ended is made again.
+        if matches!(end, End::Cancelled) && self.plan.pipeline.stage(id).services.is_empty() {
             return (end, None);
         }
         let Reading { findings, problems } = reporting.after(before);
@@ -44,7 +45,8 @@ impl Attempt<'_> {
                 failure.tests = tests;
                 End::Failed(failure, reason)
             }
-            end @ (End::Passed { .. } | End::Cancelled) => match reason(&problems, &findings) {
+            end @ End::Cancelled => end,
+            end @ End::Passed { .. } => match reason(&problems, &findings) {
                 None => end,
                 Some(reason) => {
                     let step = self.plan.pipeline.stage(id).steps.last().expect("a stage has a step");

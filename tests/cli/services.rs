@@ -263,6 +263,22 @@ fn a_service_that_ends_while_it_is_used_fails_its_users_and_ends_their_steps() {
 }
 
 #[test]
+fn tests_that_failed_before_a_service_ended_have_their_names_all_the_same() {
+    let services = "[services.db]\nstart = [SERVE, \"listen:PORT\", \"await:fall\", \"exit:9\"]\nready = { port = PORT }\n";
+    let step = "cat j.src > j.xml; touch $XDG_N/fall; END";
+    let stage = format!("[stages.a]\nservices = [\"db\"]\nsteps = [\"{step}\"]\nreports.junit = [\"j.xml\"]\n");
+    // Whether the step is ended by it, or fails by itself.
+    for end in ["sleep 1000", "while perl call.pl PORT 2>&-; do :; done; exit 1"] {
+        let case = with(services, &stage.replace("END", end));
+        case.project.write("j.src", "<testsuite name='s'><testcase name='one'/><testcase name='two'><failure/></testcase></testsuite>");
+        let (reason, failure, events) = case.fails(&[]);
+        assert_eq!(reason, "service `db` ended with code 9 while it was used");
+        assert_eq!(failure["tests"], serde_json::json!(["s two"]));
+        assert_eq!(event(&events, "findings", "a")["totals"]["failed"], 1);
+    }
+}
+
+#[test]
 fn a_step_that_passes_although_its_service_has_ended_is_no_pass() {
     let services = "[services.db]\nstart = [SERVE, \"note:pid\", \"print:up\", \"await:fall\", \"exit:0\"]\nready = { log = \"up\" }\n";
     let gone = "touch $XDG_N/fall; while grep -q '^State:.[^Z]' /proc/$(cat $XDG_N/pid)/status; do sleep 0.01; done 2>/dev/null";

@@ -8,7 +8,7 @@ use anyhow::Context;
 use super::check;
 use super::failing::Failing;
 use super::flags::Global;
-use super::project::FILE;
+use super::project::{FILE, call};
 use super::screen::Screen;
 use crate::base::files::write_new;
 use crate::base::source::Source;
@@ -39,12 +39,12 @@ pub(super) fn run(global: &Global, screen: &mut Screen) -> Result<Exit, Failing>
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(taken()),
         written => written.with_context(|| format!("`{}` cannot be written", path.display()))?,
     }
-    tell(&found, &path, &root, screen);
+    tell(&found, &path, &root, &call(global), screen);
     check::run(&Global { file: Some(path), ..global.clone() }, screen)
 }
 
 /// Says what was found, and what to do next.
-fn tell(found: &Found, path: &Path, root: &Path, screen: &mut Screen) {
+fn tell(found: &Found, path: &Path, root: &Path, call: &str, screen: &mut Screen) {
     for part in &found.parts {
         let place = if part.dir.is_empty() { part.file.clone() } else { format!("{}/{}", part.dir, part.file) };
         let stages: Vec<&str> = part.stages.iter().map(|stage| stage.name.as_str()).collect();
@@ -62,9 +62,10 @@ fn tell(found: &Found, path: &Path, root: &Path, screen: &mut Screen) {
     if !unignored.is_empty() {
         screen.say(&format!("git does not ignore what the stages make: put {} into .gitignore", unignored.join(", ")));
     }
-    let hook = if Repository::find(root).is_some() { "; `shipway hook install` runs it before each push" } else { "" };
+    let hook = format!("; `{call} hook install` runs it before each push");
+    let hook = if Repository::find(root).is_some() { hook.as_str() } else { "" };
     screen.say(&format!(
-        "wrote {}: read it, then `shipway run`{hook}; `shipway workflow github|gitlab` for CI",
+        "wrote {}: read it, then `{call} run`{hook}; `{call} workflow github|gitlab` for CI",
         visible(&path.to_string_lossy())
     ));
 }

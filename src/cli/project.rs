@@ -61,12 +61,17 @@ impl Project {
     }
 }
 
-/// Returns how shipway is called to do the same from the same place: with the flags that say which pipeline is meant.
+/// Returns how one stage is run alone from the same place.
 pub(super) fn invocation(global: &Global) -> String {
+    format!("{} run --only", call(global))
+}
+
+/// Returns how shipway is called from the same place: with the flags that say which pipeline is meant.
+pub(super) fn call(global: &Global) -> String {
     let flag = |flag: &str, path: &Option<PathBuf>| {
         path.as_ref().map(|path| format!(" {flag} {}", shell_quote(&path.to_string_lossy()))).unwrap_or_default()
     };
-    format!("shipway{}{} run --only", flag("-C", &global.directory), flag("-f", &global.file))
+    format!("shipway{}{}", flag("-C", &global.directory), flag("-f", &global.file))
 }
 
 fn locate(global: &Global) -> Result<PathBuf, Failing> {

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 
 use super::failing::Failing;
 use super::flags::Global;
-use super::project::Project;
+use super::project::{FILE, Project};
 use super::screen::Screen;
 use crate::base::digest::Hash;
 use crate::base::files::write_new;
@@ -47,7 +47,8 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
     };
     let install = arguments.install.clone();
     let mark = Hash::of(install.as_deref().unwrap_or_default().as_bytes()).to_string();
-    let wanted = Wanted { dir: dir(global), mark: mark[..12].to_owned(), install, rust: env!("CARGO_PKG_RUST_VERSION") };
+    let wanted =
+        Wanted { dir: dir(global), file: file(global), mark: mark[..12].to_owned(), install, rust: env!("CARGO_PKG_RUST_VERSION") };
     let text = workflow(system, &wanted).map_err(|error| Failing::usage(error.to_string()))?;
     let Some(path) = &arguments.output else {
         screen.print(&text);
@@ -63,6 +64,12 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
         )),
         written => written.with_context(|| format!("`{}` cannot be written", path.display())).map(|()| Exit::Passed).map_err(Failing::from),
     }
+}
+
+/// Returns the name of the pipeline's file.
+fn file(global: &Global) -> String {
+    let name = global.file.as_deref().and_then(|file| file.file_name());
+    name.map_or_else(|| FILE.to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 /// Returns the folder of the pipeline from the top of its repository; the top where there is no pipeline yet, or no repository.

@@ -3,8 +3,10 @@
 /// What a workflow depends on.
 #[derive(Debug, Clone)]
 pub struct Wanted {
-    /// The folder of `pipeline.toml` from the top of the repository; empty where it lies there.
+    /// The folder of the pipeline's file from the top of the repository; empty where it lies there.
     pub dir: String,
+    /// The name of that file: `pipeline.toml`, or another one.
+    pub file: String,
     /// The line that puts `shipway` into `$CARGO_INSTALL_ROOT/bin`; absent where nobody said it.
     ///
     /// No registry is asked instead: what it has under this name may be a stranger's.
@@ -18,7 +20,9 @@ pub struct Wanted {
 impl Wanted {
     /// Returns how shipway is called from the top of the repository.
     pub(super) fn call(&self) -> String {
-        if self.dir.is_empty() { "shipway".to_owned() } else { format!("shipway -C {}", self.dir) }
+        let dir = if self.dir.is_empty() { String::new() } else { format!(" -C {}", self.dir) };
+        let file = if self.file == "pipeline.toml" { String::new() } else { format!(" -f {}", self.file) };
+        format!("shipway{dir}{file}")
     }
 
     /// Returns the line that installs shipway; where nobody said it, one that fails, and says so, unless shipway is there already.

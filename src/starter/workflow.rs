@@ -28,6 +28,9 @@ pub fn workflow(system: System, wanted: &Wanted) -> Result<String, Unfit> {
     if !wanted.dir.chars().all(is_plain) {
         return Err(Unfit(format!("the folder `{}` has a name that would need quoting in a workflow", wanted.dir.escape_debug())));
     }
+    if !wanted.file.chars().all(is_plain) {
+        return Err(Unfit(format!("the file `{}` has a name that would need quoting in a workflow", wanted.file.escape_debug())));
+    }
     let is_no_line = |line: &String| line.trim().is_empty() || line.contains(|c: char| c.is_control());
     if wanted.install.as_ref().is_some_and(is_no_line) {
         return Err(Unfit("the command that installs shipway is not one line".to_owned()));
@@ -44,8 +47,13 @@ mod tests {
 
     #[test]
     fn what_would_mean_something_else_is_refused() {
-        let wanted =
-            |dir: &str, install: &str| Wanted { dir: dir.to_owned(), install: Some(install.to_owned()), mark: "x".to_owned(), rust: "1.0" };
+        let wanted = |dir: &str, install: &str| Wanted {
+            dir: dir.to_owned(),
+            file: "pipeline.toml".to_owned(),
+            install: Some(install.to_owned()),
+            mark: "x".to_owned(),
+            rust: "1.0",
+        };
         for system in [System::Github, System::Gitlab] {
             assert!(workflow(system, &wanted("a b", "x")).is_err());
             assert!(workflow(system, &wanted("${{ x }}", "x")).is_err());

@@ -261,6 +261,21 @@ fn what_is_there_is_never_overwritten() {
 }
 
 #[test]
+fn what_it_says_to_do_next_is_about_the_file_that_it_wrote() {
+    let project = Project::empty();
+    project.write("api/Makefile", "test:\n\t@true\n");
+    crate::project::git(project.path(), &["init", "-q"]);
+    let said = project.shipway(["-C", "api", "-f", "all.toml", "init"]).exits(0).stderr;
+    let commands: Vec<&str> = said.split('`').filter(|part| part.starts_with("shipway ")).collect();
+    let call = "shipway -C api -f all.toml";
+    assert_eq!(commands, [format!("{call} run"), format!("{call} hook install"), format!("{call} workflow github|gitlab")]);
+    for command in commands {
+        let words = command.split(' ').skip(1).map(|word| word.split('|').next().unwrap());
+        project.shipway(words.collect::<Vec<_>>()).exits(0);
+    }
+}
+
+#[test]
 fn where_nothing_is_found_there_is_an_example_that_runs() {
     let project = Project::empty();
     let text = init(&project);

@@ -148,6 +148,21 @@ fn without_a_command_that_installs_shipway_no_strangers_program_is_taken() {
 }
 
 #[test]
+fn a_pipeline_of_another_name_is_the_one_that_is_run() {
+    let project = Project::empty();
+    git(project.path(), &["init", "-q"]);
+    project.write("api/all.toml", "[pipeline]\nname = \"t\"\n[stages.s]\nsteps = [\"true\"]\n");
+    for system in ["github", "gitlab"] {
+        let said = project.shipway(["-C", "api", "-f", "all.toml", "workflow", system]).exits(0);
+        assert!(said.stdout.contains("shipway -C api -f all.toml run --report"), "{}", said.stdout);
+        let said = project.shipway(["-f", "api/all.toml", "workflow", system]).exits(0);
+        assert!(said.stdout.contains("shipway -C api -f all.toml run --report"), "{}", said.stdout);
+    }
+    let said = project.shipway(["-f", "api/a b.toml", "workflow", "github"]).exits(2);
+    assert!(said.stderr.contains("`a b.toml` has a name that would need quoting"), "{}", said.stderr);
+}
+
+#[test]
 fn nothing_is_overwritten() {
     let project = Project::empty();
     let path = ".github/workflows/shipway.yml";

@@ -126,17 +126,27 @@ fn caught(project: &Project) -> Vec<Diagnostic> {
     warnings
 }
 
-/// Warns of services that no stage names.
+/// Warns of services that no stage names; not of one in whose place the stages of its file use that of a file that includes it.
 fn unused(project: &Project) -> Vec<Diagnostic> {
     let pipeline = &project.loaded.pipeline;
     let used: HashSet<_> = pipeline.stages.iter().flat_map(|stage| &stage.services).map(|id| id.0 as usize).collect();
-    let unused = pipeline.services.iter().zip(&project.loaded.service_places).enumerate().filter(|(index, _)| !used.contains(index));
+    let names: HashSet<&str> = pipeline.services.iter().map(|service| &*service.name).collect();
+    let is_replaced = |name: &str| name.rsplit_once('/').is_some_and(|(scope, own)| above(scope, own).any(|name| names.contains(&*name)));
+    let unused = pipeline.services.iter().zip(&project.loaded.service_places).enumerate();
+    let unused = unused.filter(|(index, (service, _))| !used.contains(index) && !is_replaced(&service.name));
     let warning = |(_, (service, place)): (usize, (&Service, &std::ops::Range<usize>))| {
         let message = format!("the service `{}` is used by no stage", visible(&service.name));
-        let help = format!("a stage names what has to run beside it: services = [\"{}\"]", visible(&service.name));
+        let own = service.name.rsplit('/').next().unwrap_or_default();
+        let help = format!("a stage names what has to run beside it: services = [\"{}\"]", visible(own));
         Diagnostic::warning(message, place.clone(), "never started").help(help)
     };
     unused.map(warning).collect()
+}
+
+/// Returns how files that include the one of this scope, directly or through others, would call their own service of the same name.
+fn above<'s>(scope: &'s str, own: &'s str) -> impl Iterator<Item = String> + 's {
+    let outer = std::iter::successors(Some(scope), |scope| scope.rsplit_once('/').map(|(outer, _)| outer)).skip(1);
+    outer.map(move |outer| format!("{outer}/{own}")).chain([own.to_owned()])
 }
 
 fn shims(project: &Project) -> Vec<Diagnostic> {

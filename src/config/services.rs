@@ -1,6 +1,6 @@
 //! From the fields of a service to the service, and from the names in `services` to their places.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -59,9 +59,9 @@ impl Services {
                 continue;
             }
             let declared = way.iter().flat_map(|file| gathered.files[*file].fields.tables("services").unwrap_or_default());
-            let known: Vec<&str> = declared.map(|(name, _)| name.value.as_str()).collect();
+            let known: BTreeSet<&str> = declared.map(|(name, _)| name.value.as_str()).collect();
             // One that is declared, but not whole, was reported where it stands.
-            if known.contains(&name.value.as_str()) || way.iter().any(|file| gathered.files[*file].broken) {
+            if known.contains(name.value.as_str()) || way.iter().any(|file| gathered.files[*file].broken) {
                 continue;
             }
             let help = nearest::help("a service", &name.value, known.iter().copied());

@@ -645,6 +645,30 @@ fn a_service_that_nobody_uses_is_warned_of_and_never_started() {
 }
 
 #[test]
+fn an_included_file_uses_the_service_of_the_file_that_includes_it() {
+    let service = |word: &str| format!("[services.db]\nstart = [SERVE, {word}\"listen:PORT\"]\nready = {{ port = PORT }}\n");
+    let case = Case::new(&format!("include = [\"part/pipeline.toml\"]\n{}", service("")));
+    let part = |stages: &str| format!("[pipeline]\nname = \"part\"\n{}{stages}", service("\"note:own\", "));
+    case.project.write("part/pipeline.toml", case.fill(&part("[stages.a]\nservices = [\"db\"]\ninputs = []\nsteps = [\"true\"]\n")));
+    // Its own one is for where it is run alone.
+    let said = case.project.shipway(["check"]).exits(0);
+    assert!(!said.stderr.contains("is used by no stage"), "{}", said.stderr);
+    let (code, events) = case.run(&[]);
+    assert_eq!((code, outcome(&events, "part/a"), case.starts()), (0, "passed", 1));
+    assert!(!case.project.aside("own").exists());
+    // What the including file says of it counts; what its own one says does not.
+    let text = case.project.read("part/pipeline.toml");
+    case.project.write("part/pipeline.toml", text.replace("note:own", "note:other"));
+    assert_eq!(outcome(&case.run(&[]).1, "part/a"), "cached");
+    case.set(&format!("include = [\"part/pipeline.toml\"]\n{}", service("\"note:main\", ")));
+    assert_eq!(outcome(&case.run(&[]).1, "part/a"), "passed");
+    // A name that both have is proposed once.
+    case.project.write("part/pipeline.toml", text.replace("services = [\"db\"]", "services = [\"store\"]"));
+    let said = case.project.shipway(["check"]).exits(2);
+    assert!(said.stderr.contains("these exist: `db`\n"), "{}", said.stderr);
+}
+
+#[test]
 fn the_defaults_may_name_services_and_the_schema_knows_them() {
     let case = with(
         LISTENING,

@@ -21,6 +21,7 @@ use super::reports::Reports;
 use super::screen::Screen;
 use super::session::{Session, Wish};
 use super::signals;
+use crate::base::program::plain;
 use crate::engine::checkout::CacheMode;
 use crate::engine::memory::Memory;
 use crate::engine::plan::Plan;
@@ -213,7 +214,7 @@ impl<'a> Execution<'a> {
     /// Runs the stages, records and reports the run. `notices` are said first, beside those of the session.
     pub(super) fn go(&mut self, run: Run, project: &Project, notices: &[String], mut reports: Reports, screen: &mut Screen) -> Exit {
         let (id, mut recorder) = Recorder::begin(&project.kept);
-        let unrecorded = recorder.error().map(|error| format!("this run is not recorded: {error}"));
+        let unrecorded = recorder.error().map(|error| format!("this run is not recorded: {}", plain(error)));
         let notices = self.session.notices.iter().chain(notices).chain(self.memory.advice()).cloned().chain(unrecorded).collect();
         let options = self.options.insert(Options {
             id,
@@ -225,6 +226,8 @@ impl<'a> Execution<'a> {
             replays: self.how.format == Format::Json || self.settings.show == Show::Stream || reports.want_output(),
         });
         let mut summary = StepSummary::of(|name| std::env::var(name).ok());
+        // A file of a checkout aside is one of the working tree, for whoever reads of it.
+        self.settings.dialect = Dialect::of(|name| std::env::var(name).ok(), &project.kept);
         let (memory, means) = (&self.memory, self.session.means());
         let recorded = recorder.error().is_none();
         let exit = match self.how.format {

@@ -73,7 +73,10 @@ fn are(number: usize) -> String {
 fn head(story: &Story) -> String {
     let mark = if story.has_passed() { "✅" } else { "❌" };
     let mut text = format!("## {mark} {}: {}\n\n", code(&story.pipeline), words::verdict(story));
-    let mut facts = vec![words::line(&words::counted(story)), format!("in {}", time(story.duration_ms()))];
+    let mut facts = vec![format!("in {}", time(story.duration_ms()))];
+    if !story.stages.is_empty() {
+        facts.insert(0, words::line(&words::counted(story)));
+    }
     let tests = words::counted_tests(|status| story.tests_that(status));
     if !tests.is_empty() {
         facts.push(format!("tests: {}", words::line(&tests)));
@@ -162,6 +165,9 @@ fn metrics(stage: &StageStory) -> String {
 }
 
 fn table(page: &mut Page, story: &Story) {
+    if story.stages.is_empty() {
+        return;
+    }
     let is_long = story.stages.len() > 20;
     if is_long {
         page.add(&format!("\n<details><summary>{}</summary>\n", count(story.stages.len(), "stage")));

@@ -28,6 +28,7 @@ pub(super) fn verdict(story: &Story) -> String {
     let (counts, all) = (story.counts(), count(story.stages.len(), "stage"));
     let not_run = story.stages.len() - counts.passed - counts.cached - counts.failed;
     match story.end.map(|end| end.outcome) {
+        Some(RunOutcome::Passed) if story.stages.is_empty() => "nothing to run".to_owned(),
         Some(RunOutcome::Passed) if story.stages.len() == 1 && counts.passed == 0 => {
             "the stage passed, known from an earlier run".to_owned()
         }

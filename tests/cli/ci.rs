@@ -5,6 +5,7 @@ use std::fs;
 use proptest::prelude::*;
 
 use crate::project::{Project, Said, events, said};
+use crate::shop::Shop;
 
 /// A command as the runner of GitHub reads it.
 #[derive(Debug, PartialEq, Eq)]
@@ -298,4 +299,18 @@ proptest! {
             prop_assert_eq!(both.matches("section_start:").count(), expected.len() / 2, "{}", both);
         }
     }
+}
+
+#[test]
+fn a_place_in_a_checkout_aside_is_told_as_it_is_called_in_the_working_tree() {
+    let shop = Shop::without_hook("[stages.x]\nsteps = [\"true\"]\n");
+    let stage = "[pipeline]\nname = \"sub\"\n[stages.two]\nsteps = [\"echo src/a.rs:3:7 is wrong >&2; exit 4\"]\n";
+    shop.project.write("sub/pipeline.toml", stage).write("sub/src/a.rs", "");
+    shop.commit("sub");
+    shop.shipway(&["-C", "sub", "hook", "install"]).exits(0);
+    shop.project.write("note", "");
+    let mut push = shop.git_in(shop.project.path(), &["push", "origin", "main"]);
+    push.env("GITHUB_ACTIONS", "true").env("GITHUB_WORKSPACE", shop.project.path());
+    let said = said(push).exits(1);
+    assert!(said.stderr.contains("is tested aside") && said.stderr.contains("::error file=sub/src/a.rs,line=3,"), "{}", said.stderr);
 }

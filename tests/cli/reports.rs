@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use super::crash::{has, write_err};
-use super::project::{Gate, Project, brief, event, finish, outcome, start};
+use super::project::{Gate, Project, brief, event, finish, git, outcome, start};
 
 /// All forms, each with a path.
 const ALL: [&str; 5] = ["html=out/r.html", "json=out/r.json", "junit=out/deep/r.xml", "markdown=out/r.md", "trace=out/r.trace"];
@@ -122,6 +122,21 @@ fn a_report_that_cannot_be_meant_is_refused_before_anything_runs() {
     let said = project.shipway(["run", "--report", "html=r", "--report", "junit=./folder/../r"]).exits(2);
     assert!(said.stderr.contains("is named twice"), "{}", said.stderr);
     assert_eq!(project.count("a"), 0);
+}
+
+#[test]
+fn a_run_of_no_stages_is_reported_as_one() {
+    let project = Project::new("[stages.a]\nsteps = [\"true\"]\ninputs = [\"a\"]\n");
+    project.write("a", "").write(".gitignore", "r/\n");
+    git(project.path(), &["init", "-q"]);
+    git(project.path(), &["add", "."]);
+    git(project.path(), &["commit", "-qm", "one"]);
+    let (markdown, junit) = ("--report=markdown=r/m.md", "--report=junit=r/j.xml");
+    project.shipway(["run", "--affected", "--base", "HEAD", markdown, junit]).exits(0);
+    let page = project.read("r/m.md");
+    assert!(page.starts_with("## ✅ `test`: nothing to run\n\nin "), "{page}");
+    assert!(!page.contains("| stage |"), "{page}");
+    assert!(project.read("r/j.xml").contains("tests=\"0\" failures=\"0\""));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use rustix::process::Signal;
 use super::plan::Plan;
 use super::tail::Tail;
 use crate::base::signal;
+use crate::base::stamp::Stamp;
 use crate::base::text::visible;
 use crate::exec::cancel::Cancel;
 use crate::exec::environment::Caller;
@@ -55,6 +57,17 @@ impl Definition {
             stop: signal(service.stop),
             shown: (service.start.command.show(), if service.start.dir.is_empty() { ".".to_owned() } else { service.start.dir.clone() }),
         }
+    }
+
+    /// Returns how the files lie that its command names: a script, a program that was built, a file of settings.
+    pub(super) fn files(&self) -> BTreeMap<PathBuf, Stamp> {
+        let is_between = |c: char| c.is_whitespace() || "'\"`;&|()<>=".contains(c);
+        let named = self.words.iter().flat_map(|word| std::iter::once(word.as_str()).chain(word.split(is_between)));
+        let paths = named.filter(|name| !name.is_empty()).map(|name| self.dir.join(name));
+        paths
+            .filter_map(|path| Some((fs::metadata(&path).ok().filter(fs::Metadata::is_file)?, path)))
+            .map(|(at, path)| (path, Stamp::of(&at)))
+            .collect()
     }
 
     /// Returns what starts it.
@@ -165,6 +178,8 @@ pub(super) struct Entry {
     /// Tells it from other starts of the same service.
     pub(super) number: u64,
     pub(super) definition: Arc<Definition>,
+    /// How the files that its command names lay before it was started.
+    files: BTreeMap<PathBuf, Stamp>,
     pub(super) state: State,
     pub(super) began: Instant,
     pub(super) log: Arc<Mutex<Log>>,
@@ -180,7 +195,13 @@ impl Entry {
     pub(super) fn new(number: u64, definition: Arc<Definition>) -> Self {
         let log = Arc::new(Mutex::new(Log::new(&definition.ready)));
         let (users, failed) = (Vec::new(), Vec::new());
-        Self { number, definition, state: State::Starting, began: Instant::now(), log, process: None, users, failed }
+        let files = definition.files();
+        Self { number, definition, files, state: State::Starting, began: Instant::now(), log, process: None, users, failed }
+    }
+
+    /// Tells whether it was started from files that are others now: a new start may behave otherwise.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.files != self.definition.files()
     }
 
     pub(super) fn is_alive(&self) -> bool {

@@ -71,8 +71,8 @@ impl Services {
         Self { shared: Arc::new(Shared { executor, pool: Mutex::default(), changed: Condvar::new() }), keeps: false }
     }
 
-    /// Keeps services running from one run to the next, until [`Services::stop_all`]: a service whose definition has changed in between is
-    /// started anew, one that has ended too.
+    /// Keeps services running from one run to the next, until [`Services::stop_all`]: a service whose definition, or a file that its command
+    /// names, has changed in between is started anew, one that has ended too.
     #[must_use]
     pub fn keep(mut self) -> Self {
         self.keeps = true;
@@ -83,6 +83,7 @@ impl Services {
     pub(super) fn begin(&self, plan: &Plan<'_>) {
         let mut pool = self.shared.lock();
         pool.awaited.clear();
+        pool.entries.values_mut().filter(|entry| entry.is_alive() && entry.is_outdated()).for_each(|entry| entry.stop(State::Stopping));
         for id in &plan.stages {
             for service in plan.pipeline.services_of(plan.pipeline.stage(*id)) {
                 pool.awaited.entry(service.name.clone()).or_default().insert(*id);

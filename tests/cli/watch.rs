@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
@@ -478,6 +478,33 @@ fn included_files_come_are_mended_and_go() {
     watching.rests(7);
     let said = watching.stop();
     assert_eq!(said.matches("pipeline.toml is not valid").count(), 2, "{said}");
+}
+
+#[test]
+fn a_service_stays_until_what_starts_it_changes() {
+    let script = |says: &str| format!("#!/bin/sh\necho start >> $XDG_N/runs; echo {says} > $XDG_N/says; echo up; exec sleep 1000\n");
+    for start in ["[\"./serve.sh\"]", "\"exec sh 'serve.sh'\""] {
+        let project = Project::counted(&format!(
+            "[services.s]\nstart = {start}\nready = {{ log = \"up\" }}\n[stages.a]\nservices = [\"s\"]\n\
+             inputs = [\"in\", \"serve.sh\"]\nsteps = [\"cat $XDG_N/says in; grep -q fine in\"]\n"
+        ));
+        project.write("in", "fine 1\n").write("serve.sh", script("one"));
+        fs::set_permissions(project.join("serve.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+        let watching = Watching::of(&project, &[]);
+        watching.says("one\nfine 1\n");
+        project.write("in", "wrong 2\n");
+        watching.rests(2);
+        project.write("in", "fine 3\n");
+        watching.rests(3);
+        watching.says("one\nfine 3\n");
+        assert_eq!(project.count("start"), 1);
+        // What is known of the new one must come from the new one.
+        project.write("serve.sh", script("two"));
+        watching.rests(4);
+        watching.says("two\nfine 3\n");
+        assert_eq!(project.count("start"), 2);
+        watching.stop();
+    }
 }
 
 #[test]

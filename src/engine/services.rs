@@ -179,6 +179,11 @@ impl Services {
         if let Some((name, number)) = own {
             return Ok(pool.entry(&name, number).is_some_and(|entry| matches!(entry.state, State::Ready)));
         }
+        let kept = pool.entries.get_mut(&definition.name).filter(|entry| self.keeps && entry.is_alive() && entry.users.is_empty());
+        // A stage of this run may have made what it is started from.
+        if let Some(entry) = kept.filter(|entry| entry.is_outdated()) {
+            entry.stop(State::Stopping);
+        }
         match pool.stand(definition) {
             Stand::Wait => return Ok(false),
             Stand::Lost(loss) => return Err(Box::new(loss)),

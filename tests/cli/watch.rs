@@ -508,6 +508,23 @@ fn a_service_stays_until_what_starts_it_changes() {
 }
 
 #[test]
+fn a_service_that_a_stage_has_built_anew_is_started_anew() {
+    let project = Project::counted(
+        "[stages.build]\ninputs = [\"src\"]\noutputs = [\"app\"]\nsteps = [\"cp src app; chmod +x app\"]\n\
+         [services.s]\nstart = [\"./app\"]\nready = { log = \"up\" }\n\
+         [stages.a]\nneeds = [\"build\"]\nservices = [\"s\"]\ninputs = []\nsteps = [\"cat $XDG_N/says\"]\n",
+    );
+    let source = |says: &str| format!("#!/bin/sh\necho {says} > $XDG_N/says; echo up; exec sleep 1000\n");
+    project.write("src", source("one"));
+    let watching = Watching::of(&project, &[]);
+    watching.says("one\n");
+    project.write("src", source("two"));
+    watching.rests(2);
+    watching.says("two\n");
+    watching.stop();
+}
+
+#[test]
 fn what_is_wrong_at_the_start_ends_it() {
     let project = Project::new("[stages.a]\nsteps = [\"true\"]\n");
     project.shipway(["watch", "b"]).exits(2);

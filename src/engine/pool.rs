@@ -59,15 +59,13 @@ impl Definition {
         }
     }
 
-    /// Returns how the files lie that its command names: a script, a program that was built, a file of settings.
+    /// Returns how the files lie that its command names: a script, a program that was built, a file of settings. What it is told to write to
+    /// by `>` is not among them.
     pub(super) fn files(&self) -> BTreeMap<PathBuf, Stamp> {
-        let is_between = |c: char| c.is_whitespace() || "'\"`;&|()<>=".contains(c);
-        let named = self.words.iter().flat_map(|word| std::iter::once(word.as_str()).chain(word.split(is_between)));
+        let named = self.words.iter().flat_map(|word| std::iter::once(word.as_str()).chain(read_by(word)));
         let paths = named.filter(|name| !name.is_empty()).map(|name| self.dir.join(name));
-        paths
-            .filter_map(|path| Some((fs::metadata(&path).ok().filter(fs::Metadata::is_file)?, path)))
-            .map(|(at, path)| (path, Stamp::of(&at)))
-            .collect()
+        let is_file = |path: &PathBuf| fs::metadata(path).ok().filter(fs::Metadata::is_file);
+        paths.filter_map(|path| Some((Stamp::of(&is_file(&path)?), path))).map(|(stamp, path)| (path, stamp)).collect()
     }
 
     /// Returns what starts it.
@@ -83,6 +81,15 @@ impl Definition {
     fn step(&self, words: Vec<String>, stop: Signal, deadline: Option<Instant>) -> StepCommand {
         StepCommand { words, dir: self.dir.clone(), env: self.env.clone(), owner: Owner::Service(self.name.clone()), deadline, stop }
     }
+}
+
+/// Returns the words of a line for a shell, but those behind a `>`.
+fn read_by(line: &str) -> impl Iterator<Item = &str> {
+    let is_between = |c: char| c.is_whitespace() || "'\"`;&|()<=".contains(c);
+    line.split('>').enumerate().flat_map(move |(place, part)| {
+        let part = if place == 0 { part } else { part.trim_start_matches(is_between).split_once(is_between).map_or("", |(_, rest)| rest) };
+        part.split(is_between)
+    })
 }
 
 fn signal(signal: StopSignal) -> Signal {

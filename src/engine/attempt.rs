@@ -62,6 +62,8 @@ pub(super) enum End {
     Passed {
         flaky: bool,
         lying: Lying,
+        /// A service that it used and that was started for an earlier run, from files that may have been others.
+        kept: Option<Arc<str>>,
     },
     Failed(Box<Failure>, String),
     Cancelled,
@@ -151,7 +153,7 @@ impl Attempt<'_> {
                 end @ (End::Failed(..) | End::Cancelled) => return end,
             }
         }
-        End::Passed { flaky: any_flaky, lying: Lying::default() }
+        End::Passed { flaky: any_flaky, lying: Lying::default(), kept: None }
     }
 
     fn look_at_outputs(&self, id: StageId, stage: &Stage, flaky: bool, tail: &Tail) -> End {
@@ -160,7 +162,7 @@ impl Attempt<'_> {
         match Lying::look(self.plan.root(), &stage.outputs) {
             Err(error) => missing(format!("its outputs cannot be looked at: {error}")),
             Ok(lying) => match lying.missing.first().map(|index| &stage.outputs[*index]) {
-                None => End::Passed { flaky, lying },
+                None => End::Passed { flaky, lying, kept: None },
                 Some(output) => {
                     let what = if output.is_literal() { "was declared but not written" } else { "matches nothing" };
                     missing(format!("output `{}` {what}", visible(output.path())))
@@ -181,7 +183,7 @@ impl Attempt<'_> {
                 End::Failed(_, reason) if tried <= step.retries && self.may_retry() && !stage_time_is_over => {
                     self.notice(self.plan.pipeline.stage(id), format!("{reason}; trying the step again ({tried} of {})", step.retries));
                 }
-                End::Passed { lying, .. } => return End::Passed { flaky: tried > 1, lying },
+                End::Passed { lying, .. } => return End::Passed { flaky: tried > 1, lying, kept: None },
                 End::Failed(..) | End::Cancelled => return end,
             }
         }
@@ -243,7 +245,7 @@ impl Attempt<'_> {
         let fail =
             |kind, code, signal, reason| End::Failed(Box::new(Failure { code, signal, ..self.failure(id, step, kind, tail) }), reason);
         match ending {
-            Ending::Exited(0) => End::Passed { flaky: false, lying: Lying::default() },
+            Ending::Exited(0) => End::Passed { flaky: false, lying: Lying::default(), kept: None },
             Ending::Cancelled => End::Cancelled,
             Ending::Exited(code) => fail(FailureKind::Exit, Some(code), None, format!("{what} exited with code {code} after {took}")),
             Ending::Signaled(signal) => {

@@ -48,7 +48,10 @@ impl Attempt<'_> {
                 (self.by_service(id, stage, loss, tests), findings)
             }
             None if matches!(end, End::Cancelled) => (end, None),
-            None => (end, findings),
+            None => match end {
+                End::Passed { flaky, lying, .. } => (End::Passed { flaky, lying, kept: used.kept() }, findings),
+                End::Failed(..) | End::Cancelled => (end, findings),
+            },
         }
     }
 

@@ -318,6 +318,8 @@ pub(super) struct Pool {
     /// What nobody was told yet.
     pub(super) news: Vec<EventKind>,
     pub(super) last_number: u64,
+    /// The number when this run began: what has a smaller one is of an earlier run.
+    pub(super) began: u64,
 }
 
 impl Pool {

@@ -63,6 +63,8 @@ pub(super) struct Used<'s> {
     entries: Vec<(Arc<str>, u64)>,
     cancel: Arc<Cancel>,
     lost: Arc<Mutex<Option<Loss>>>,
+    /// One that was started for an earlier run.
+    kept: Option<Arc<str>>,
 }
 
 impl Services {
@@ -83,6 +85,7 @@ impl Services {
     pub(super) fn begin(&self, plan: &Plan<'_>) {
         let mut pool = self.shared.lock();
         pool.awaited.clear();
+        pool.began = pool.number();
         pool.entries.values_mut().filter(|entry| entry.is_alive() && entry.is_outdated()).for_each(|entry| entry.stop(State::Stopping));
         for id in &plan.stages {
             for service in plan.pipeline.services_of(plan.pipeline.stage(*id)) {
@@ -141,7 +144,7 @@ impl Services {
         let own = cancel.child().map_err(|error| Refused::Lost(Box::new(Loss::of_ours(&error))))?;
         let mut pool = self.shared.lock();
         let number = pool.number();
-        let mut used = Used { shared: &self.shared, number, entries: Vec::new(), cancel: own, lost: Arc::default() };
+        let mut used = Used { shared: &self.shared, number, entries: Vec::new(), cancel: own, lost: Arc::default(), kept: None };
         loop {
             let mut unready = Vec::new();
             for definition in wanted {
@@ -190,9 +193,14 @@ impl Services {
             Stand::Join => {}
             Stand::Start => self.start(pool, definition).map_err(|error| Box::new(Loss::of_ours(&error)))?,
         }
+        let began = pool.began;
         let Some(entry) = pool.entries.get_mut(&definition.name) else { return Ok(false) };
+        let is_kept = entry.number < began;
         entry.users.push(User { number: used.number, cancel: used.cancel.clone(), lost: used.lost.clone() });
         used.entries.push((definition.name.clone(), entry.number));
+        if is_kept {
+            used.kept = Some(definition.name.clone());
+        }
         Ok(matches!(entry.state, State::Ready))
     }
 
@@ -225,6 +233,11 @@ impl Shared {
 }
 
 impl Used<'_> {
+    /// Returns a service among these that was started for an earlier run.
+    pub(super) fn kept(&self) -> Option<Arc<str>> {
+        self.kept.clone()
+    }
+
     /// Returns what ends the stage's steps.
     pub(super) fn cancel(&self) -> &Cancel {
         &self.cancel

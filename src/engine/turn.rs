@@ -236,10 +236,17 @@ impl Turn<'_> {
         self.memory.disturb();
         let mut finished = StageFinished { attempts, ..self.finished(id, began, look, StageOutcome::Passed) };
         match end {
-            End::Passed { flaky, lying } => {
+            End::Passed { flaky, lying, kept } => {
                 finished.flaky = flaky || attempts > 1;
                 let log = log.map(RefCell::into_inner);
-                finished.stored = self.keep(id, look, &lying, log, &custody, &finished);
+                finished.stored = self.keep(id, look, &lying, log.filter(|_| kept.is_none()), &custody, &finished);
+                if let Some(service) = kept.filter(|_| may_store) {
+                    let service = visible(&service);
+                    self.notice(
+                        id,
+                        format!("not stored: the service `{service}` was started for an earlier run, from files as they were then"),
+                    );
+                }
                 finished.reason = if finished.flaky { Some("passed only after a retry".to_owned()) } else { why };
                 self.whole(id, hold);
             }

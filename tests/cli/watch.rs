@@ -508,6 +508,28 @@ fn a_service_stays_until_what_starts_it_changes() {
 }
 
 #[test]
+fn what_passes_beside_a_service_of_an_earlier_run_is_not_stored() {
+    let project = Project::counted(
+        "[services.s]\nstart = [\"./serve.sh\"]\nready = { log = \"up\" }\n\
+         [stages.a]\nservices = [\"s\"]\nsteps = [\"echo a >> $XDG_N/runs; grep -q fine $XDG_N/says\"]\n",
+    );
+    // The command names the script, and nobody the module that it reads.
+    project.script("serve.sh", "#!/bin/sh\necho start >> $XDG_N/runs; cp module $XDG_N/says; echo up; exec sleep 1000\n");
+    project.write("module", "fine\n");
+    let watching = Watching::of(&project, &[]);
+    watching.rests(1);
+    project.write("module", "wrong\n");
+    watching.rests(2);
+    let said = watching.stop();
+    assert!(said.contains("not stored: the service `s` was started for an earlier run"), "{said}");
+    assert_eq!((project.count("a"), project.count("start")), (2, 1), "{said}");
+    // The one that is there now would fail it, and does.
+    project.shipway(["run"]).exits(1);
+    project.write("module", "fine\n");
+    assert_eq!(project.brief(&[]), "a cached");
+}
+
+#[test]
 fn a_service_that_a_stage_has_built_anew_is_started_anew() {
     let project = Project::counted(
         "[stages.build]\ninputs = [\"src\"]\noutputs = [\"app\"]\nsteps = [\"cp src app; chmod +x app\"]\n\

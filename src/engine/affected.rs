@@ -135,6 +135,8 @@ struct Comparison<'c> {
     gone_anywhere: Vec<PathBuf>,
     /// Submodules with changes in the project, relative to it.
     folders: Vec<&'c Path>,
+    /// Links with changes in the project, relative to it.
+    links: Vec<&'c Path>,
     /// Files that are the same, but were somebody's output then and are no more, or the other way round.
     disputed: Vec<&'c Path>,
 }
@@ -156,6 +158,7 @@ impl<'c> Comparison<'c> {
             gone: gone_anywhere.iter().filter_map(own).collect(),
             gone_anywhere,
             folders: changes.folders.iter().filter_map(|path| path.strip_prefix(below).ok()).collect(),
+            links: changes.links.iter().filter_map(|path| path.strip_prefix(below).ok()).collect(),
             disputed: tracked.filter(|path| moved.iter().any(|glob| glob.matches(path))).collect(),
         }
     }
@@ -176,6 +179,9 @@ impl<'c> Comparison<'c> {
         }
         if let Some(folder) = self.folders.iter().find(|path| self.lister.may_read_below(&stage.dir, selectors, path)) {
             return Some(format!("the submodule `{}` differs", shown(folder)));
+        }
+        if let Some(link) = self.links.iter().find(|path| self.lister.may_read_below(&stage.dir, selectors, path)) {
+            return Some(format!("the link `{}` differs", shown(link)));
         }
         if let Some(path) = self.disputed.iter().find(|path| selects(&stage.dir, selectors, path)) {
             return Some(format!("it is another stage's output, or was one: `{}`", shown(path)));

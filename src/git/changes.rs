@@ -67,6 +67,8 @@ pub struct Changes {
     /// Files and links that were added, deleted or changed, in content, kind or mode; both names of a renamed one. Files that git does not
     /// track are not among them.
     pub paths: BTreeSet<PathBuf>,
+    /// Those of them that are, or were, links: what was read through one may have no name of its own.
+    pub links: Vec<PathBuf>,
     /// Folders in which anything may have changed: submodules.
     pub folders: Vec<PathBuf>,
     /// All that git tracks, in submodules too.
@@ -78,6 +80,9 @@ pub type Tree = HashMap<String, String>;
 
 /// The kind of a submodule in git's listings.
 const SUBMODULE: &str = "160000";
+
+/// The kind of a symbolic link there.
+const LINK: &str = "120000";
 
 impl Repository {
     /// Returns the commit to compare with: the merge base of HEAD and `rev`, or without `rev` of HEAD and the remote's default branch.
@@ -114,8 +119,13 @@ impl Repository {
         while let (Some(about), Some(path)) = (fields.next(), fields.next()) {
             let path = path_of(path);
             // `:MODE MODE NAME NAME STATUS`
-            if String::from_utf8_lossy(about).trim_start_matches(':').split(' ').take(2).any(|mode| mode == SUBMODULE) {
+            let about = String::from_utf8_lossy(about);
+            let is = |kind: &str| about.trim_start_matches(':').split(' ').take(2).any(|mode| mode == kind);
+            if is(SUBMODULE) {
                 changes.folders.push(path.clone());
+            }
+            if is(LINK) {
+                changes.links.push(path.clone());
             }
             changes.paths.insert(path);
         }

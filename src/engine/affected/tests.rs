@@ -114,6 +114,19 @@ fn change(root: &Path, kind: u8, path: &str, other: &str) {
     };
 }
 
+#[test]
+fn a_link_on_the_way_to_an_input_may_go() {
+    let text = "[pipeline]\nname = \"x\"\n[stages.a]\nsteps = [\"true\"]\ninputs = [\"b/a\"]\n[stages.b]\nsteps = [\"true\"]\ninputs = [\"*/deep/**\"]\n\
+                [stages.c]\nsteps = [\"true\"]\ninputs = [\"a\"]\n";
+    let checkout = Checkout::new(text, &["a".to_owned()]);
+    change(&checkout.root, 6, "b", "a");
+    let base = checkout.commit();
+    let pipeline = parse(text);
+    change(&checkout.root, 1, "b", "");
+    let affected = checkout.affected(&pipeline, &base).is_affected();
+    assert_eq!(affected, [true, true, false]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 

@@ -6,6 +6,8 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
+use serde::{Deserialize, Serialize};
+
 use globset::{GlobBuilder, GlobMatcher};
 use walkdir::WalkDir;
 
@@ -97,14 +99,24 @@ fn nesting(pattern: &str) -> usize {
 }
 
 /// One pattern, relative to the project.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Glob {
     path: String,
     is_literal: bool,
     /// Made when first used: most patterns of a large pipeline are not, in one run.
+    #[serde(skip)]
     matcher: OnceLock<Box<GlobMatcher>>,
+    #[serde(skip)]
     reach: OnceLock<Box<Reach>>,
 }
+
+impl PartialEq for Glob {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.path, self.is_literal) == (&other.path, other.is_literal)
+    }
+}
+
+impl Eq for Glob {}
 
 impl Glob {
     /// Reads the pattern `text`, relative to `folder`, which is a path and no pattern.

@@ -1,9 +1,11 @@
-//! The program that a name means.
+//! The program that a name means, and the one that this is.
 
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use super::digest::Hash;
+use super::stamp::Stamp;
 use super::text::visible;
 
 /// Returns the absolute path of the program `name`, as a shell in `dir` with this PATH would find it.
@@ -28,6 +30,12 @@ pub fn find(name: &str, path: Option<&OsStr>, dir: &Path) -> Result<PathBuf, Str
 
 fn is_program(path: &Path) -> std::io::Result<bool> {
     path.metadata().map(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+/// Returns what tells this very program from any other, another build of the same version too: what one keeps for itself, no other reads.
+pub fn itself() -> Hash {
+    let stamp = std::env::current_exe().ok().and_then(|program| program.metadata().ok()).map(|metadata| Stamp::of(&metadata).bytes());
+    Hash::of(&[env!("CARGO_PKG_VERSION").as_bytes(), stamp.as_ref().map_or(&[], |stamp| stamp.as_slice())].concat())
 }
 
 /// Returns what the system says, without its number.

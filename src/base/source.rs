@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use super::diagnostic::Diagnostic;
+use super::digest::Hash;
 
 /// A file that was read.
 #[derive(Debug, Clone)]
@@ -43,6 +44,11 @@ impl Source {
             }
         };
         Self { name: name.to_owned(), text, damage, line_starts: OnceLock::new() }
+    }
+
+    /// Returns the hash of its text.
+    pub fn digest(&self) -> Hash {
+        Hash::of(self.text.as_bytes())
     }
 
     /// Returns the byte ranges of the whole lines that `span` touches, as one range.
@@ -85,6 +91,16 @@ impl Sources {
         let start = self.files.last().map_or(0, |(start, last)| start + last.text.len() + 1);
         self.files.push((start, source));
         start
+    }
+
+    /// Returns the hash of all the texts, of which the first is the main file's and the others are in `paths`.
+    pub fn digest(&self, paths: &[String]) -> Hash {
+        let [main, others @ ..] = self.files.as_slice() else { return Hash::of(b"") };
+        let mut parts = vec![main.1.digest()];
+        for ((_, source), path) in others.iter().zip(paths) {
+            parts.extend([Hash::of(path.as_bytes()), source.digest()]);
+        }
+        Hash::of(&parts.iter().flat_map(|part| part.0).collect::<Vec<u8>>())
     }
 
     /// Returns the first of the files.

@@ -113,6 +113,13 @@ impl Files {
         self.remembered(path, stamp).map_or_else(|| self.hash(path), Ok)
     }
 
+    /// Returns the stamp of the regular file at `path` and what it holds, where that is known without reading it: only then has it been left
+    /// alone since it was hashed.
+    pub fn settled(&self, path: &Path) -> Option<(Stamp, Content)> {
+        let stamp = stamp(path).ok()?;
+        self.remembered(path, &stamp).map(|content| (stamp, content))
+    }
+
     /// Looks at all `paths`, some of which were seen a moment ago, at once, on `jobs` threads, and remembers what they hold until [`Files::disturb`]. What cannot be read is
     /// left for whoever asks for it.
     pub fn look_ahead(&self, mut paths: Vec<(PathBuf, Option<Stamp>)>, jobs: usize) {

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! files on disk --files (stat cache, table)--> digests --> fingerprint --> key
+//!                             \--trace--> what was seen of a good stage, to be seen again
 //! outputs on disk --outputs--> what lies there --capture--> store
 //!                              what lies there <--restore-- store        custody: whose it is; hold: who may
 //! ```
@@ -18,3 +19,4 @@ mod mark;
 pub mod outputs;
 pub mod restore;
 mod table;
+pub mod trace;

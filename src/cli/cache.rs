@@ -47,7 +47,7 @@ enum Command {
 /// Does what the command says.
 pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -> Result<Exit, Failing> {
     let (settings, root) = match Project::folder(global) {
-        Ok(root) => (Project::load(global)?.loaded.pipeline.cache, root),
+        Ok(root) => (Project::load(global)?.pipeline.cache, root),
         // Outside of any project there is still the user's store.
         Err(_) => (CacheSettings::default(), PathBuf::from(".")),
     };

@@ -10,6 +10,7 @@ use super::project::Project;
 use super::screen::Screen;
 use crate::base::diagnostic::Diagnostic;
 use crate::base::text::{count, visible};
+use crate::config::resolve::Places;
 use crate::engine::checkout::lister;
 use crate::git::repo::Repository;
 use crate::inputs::claimed::Claimed;
@@ -25,31 +26,31 @@ const MOST_NAMED: usize = 3;
 
 /// Validates, and warns of what is probably not meant.
 pub(super) fn run(global: &Global, screen: &mut Screen) -> Result<Exit, Failing> {
-    let project = Project::load(global)?;
-    let warnings: Vec<Diagnostic> = inputs(&project)
+    let (project, text) = Project::load_anew(global)?;
+    let warnings: Vec<Diagnostic> = inputs(&project, &text.places)
         .into_iter()
-        .chain(shims(&project))
-        .chain(ignored(&project))
-        .chain(caught(&project))
-        .chain(unused(&project))
+        .chain(shims(&project, &text.places))
+        .chain(ignored(&project, &text.places))
+        .chain(caught(&project, &text.places))
+        .chain(unused(&project, &text.places))
         .collect();
-    let text = diagnostics::render(&warnings, &project.sources, screen.err_theme.coloured);
-    if !text.is_empty() {
-        screen.tell(text.strip_suffix('\n').unwrap_or(&text));
+    let rendered = diagnostics::render(&warnings, &text.sources, screen.err_theme.coloured);
+    if !rendered.is_empty() {
+        screen.tell(rendered.strip_suffix('\n').unwrap_or(&rendered));
     }
-    let pipeline = &project.loaded.pipeline;
+    let pipeline = &project.pipeline;
     let warned = if warnings.is_empty() { String::new() } else { format!(", {}", count(warnings.len(), "warning")) };
-    screen.print(&format!("{} is valid: {}{warned}\n", project.sources.main().name, count(pipeline.stages.len(), "stage")));
+    screen.print(&format!("{} is valid: {}{warned}\n", text.sources.main().name, count(pipeline.stages.len(), "stage")));
     Ok(Exit::Passed)
 }
 
-fn inputs(project: &Project) -> Vec<Diagnostic> {
-    let pipeline = &project.loaded.pipeline;
+fn inputs(project: &Project, places: &Places) -> Vec<Diagnostic> {
+    let pipeline = &project.pipeline;
     let outputs: Vec<_> = pipeline.stages.iter().flat_map(|stage| &stage.outputs).collect();
     let claimed = Claimed::new(outputs.iter().copied());
     let mut warned = HashSet::new();
     let mut warnings = Vec::new();
-    for (stage, places) in pipeline.stages.iter().zip(&project.loaded.input_places) {
+    for (stage, places) in pipeline.stages.iter().zip(&places.inputs) {
         for (input, place) in stage.inputs.iter().flatten().zip(places).filter(|(input, _)| !input.exclude) {
             // What another stage makes need not be there yet.
             let is_made = || {
@@ -69,22 +70,22 @@ fn inputs(project: &Project) -> Vec<Diagnostic> {
 }
 
 /// Warns of files that git tracks although it is told to ignore them: they count as inputs, which few expect.
-fn ignored(project: &Project) -> Option<Diagnostic> {
-    let pipeline = &project.loaded.pipeline;
+fn ignored(project: &Project, places: &Places) -> Option<Diagnostic> {
+    let pipeline = &project.pipeline;
     let first = pipeline.stages.iter().position(|stage| stage.inputs.is_none())?;
     let files = Repository::find(&project.root)?.tracked_but_ignored(&project.root).ok()?;
     let named: Vec<String> = files.iter().take(MOST_NAMED).map(|path| format!("`{}`", visible(&path.to_string_lossy()))).collect();
     let more = files.len().saturating_sub(MOST_NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let message = format!("git tracks {}{more}, although .gitignore names it", named.join(", "));
-    let place = project.loaded.stage_places[first].clone();
+    let place = places.stages[first].clone();
     let help = "what git tracks is an input of stages without `inputs`: take it out of git (git rm --cached), or out of .gitignore";
     (!files.is_empty()).then(|| Diagnostic::warning(message, place, "reads it, since it declares no `inputs`").help(help))
 }
 
 /// Warns of patterns that mean files which git ignores: mostly what tools write for themselves, which changes the key each time.
-fn caught(project: &Project) -> Vec<Diagnostic> {
-    let pipeline = &project.loaded.pipeline;
+fn caught(project: &Project, places: &Places) -> Vec<Diagnostic> {
+    let pipeline = &project.pipeline;
     let lister = lister(&project.root, &project.file, pipeline, None);
     // What cannot be listed a run will say.
     let Ok(known) = lister.list("", None, &[]) else { return Vec::new() };
@@ -92,7 +93,7 @@ fn caught(project: &Project) -> Vec<Diagnostic> {
     let is_known = |name: &str| is_file(name) || known.inputs.binary_search_by(|input| input.name.as_str().cmp(name)).is_ok();
     let mut warned = HashSet::new();
     let mut warnings = Vec::new();
-    for (stage, places) in pipeline.stages.iter().zip(&project.loaded.input_places) {
+    for (stage, places) in pipeline.stages.iter().zip(&places.inputs) {
         let selectors = stage.inputs.as_deref().unwrap_or_default();
         for (index, place) in
             places.iter().enumerate().filter(|(index, _)| !selectors[*index].exclude && !selectors[*index].glob.is_literal())
@@ -127,12 +128,12 @@ fn caught(project: &Project) -> Vec<Diagnostic> {
 }
 
 /// Warns of services that no stage names; not of one in whose place the stages of its file use that of a file that includes it.
-fn unused(project: &Project) -> Vec<Diagnostic> {
-    let pipeline = &project.loaded.pipeline;
+fn unused(project: &Project, places: &Places) -> Vec<Diagnostic> {
+    let pipeline = &project.pipeline;
     let used: HashSet<_> = pipeline.stages.iter().flat_map(|stage| &stage.services).map(|id| id.0 as usize).collect();
     let names: HashSet<&str> = pipeline.services.iter().map(|service| &*service.name).collect();
     let is_replaced = |name: &str| name.rsplit_once('/').is_some_and(|(scope, own)| above(scope, own).any(|name| names.contains(&*name)));
-    let unused = pipeline.services.iter().zip(&project.loaded.service_places).enumerate();
+    let unused = pipeline.services.iter().zip(&places.services).enumerate();
     let unused = unused.filter(|(index, (service, _))| !used.contains(index) && !is_replaced(&service.name));
     let warning = |(_, (service, place)): (usize, (&Service, &std::ops::Range<usize>))| {
         let message = format!("the service `{}` is used by no stage", visible(&service.name));
@@ -149,8 +150,8 @@ fn above<'s>(scope: &'s str, own: &'s str) -> impl Iterator<Item = String> + 's 
     outer.map(move |outer| format!("{outer}/{own}")).chain([own.to_owned()])
 }
 
-fn shims(project: &Project) -> Vec<Diagnostic> {
-    let pipeline = &project.loaded.pipeline;
+fn shims(project: &Project, places: &Places) -> Vec<Diagnostic> {
+    let pipeline = &project.pipeline;
     let path = std::env::var_os("PATH");
     let mut users: BTreeMap<String, (Shim, usize, Vec<Arc<str>>)> = BTreeMap::new();
     for (id, shim) in tools::shims(pipeline, path.as_deref(), &project.root) {
@@ -166,7 +167,7 @@ fn shims(project: &Project) -> Vec<Diagnostic> {
         names.extend(stages.len().checked_sub(MOST_NAMED + 1).map(|more| format!("{} more", more + 1)));
         let last = names.pop().unwrap_or_default();
         let label = if names.is_empty() { format!("used by {last}") } else { format!("used by {} and {last}", names.join(", ")) };
-        Diagnostic::warning(shim.problem(), project.loaded.stage_places[first].clone(), label)
+        Diagnostic::warning(shim.problem(), places.stages[first].clone(), label)
             .help(format!("so that another version is noticed, add to the stage: {}", shim.tools_line()))
     };
     users.into_values().map(warning).collect()

@@ -27,6 +27,7 @@ use crate::engine::memory::Memory;
 use crate::engine::plan::Plan;
 use crate::engine::run::{Interrupter, Options, Run};
 use crate::engine::schedule::OnFailure;
+use crate::engine::traces::Belief;
 use crate::model::event::{Event, EventKind, Listener};
 use crate::model::outcome::Exit;
 use crate::notice::vigil::Activity;
@@ -145,12 +146,13 @@ pub(super) fn once(
     let run = Run::new().map_err(|error| anyhow::anyhow!("no pipe can be made: {error}"))?;
     let interrupter = run.interrupter();
     signals::listen(interrupter.clone()).map_err(|error| anyhow::anyhow!("signals cannot be heard: {error}"))?;
-    let mut execution = Execution::prepare(&run, global, how, plan, session, screen)?;
+    let reports = Reports::new(project, &[])?;
+    let mut execution = Execution::prepare(&run, global, how, plan, session, &reports, screen)?;
     if how.output == Output::Auto && execution.settings.show == Show::Stream {
         // Nobody asked for this one stage: what it printed when it passed is no news.
         execution.settings.show = Show::Grouped;
     }
-    let exit = execution.go(run, project, &[], Reports::new(project, &[])?, screen);
+    let exit = execution.go(run, project, &[], reports, screen);
     let id = execution.options.map_or_else(|| "".into(), |options| options.id);
     Ok(Done { exit, id, interrupter })
 }
@@ -204,11 +206,14 @@ impl<'a> Execution<'a> {
         how: &'a How,
         plan: &'a Plan<'a>,
         session: &'a Session,
+        reports: &Reports,
         screen: &Screen,
     ) -> Result<Self, Failing> {
         let began = Instant::now();
-        let memory = run.prepare(plan, &session.means(), how.jobs())?;
-        Ok(Self { how, session, memory, settings: settings(global, how, plan, screen), began, options: None, steps: Steps::default() })
+        let settings = settings(global, how, plan, screen);
+        let belief = Belief::Traces { replays: replays(how, &settings, reports) };
+        let memory = run.prepare(plan, &session.means(), how.jobs(), belief)?;
+        Ok(Self { how, session, memory, settings, began, options: None, steps: Steps::default() })
     }
 
     /// Runs the stages, records and reports the run. `notices` are said first, beside those of the session.
@@ -223,7 +228,7 @@ impl<'a> Execution<'a> {
             on_failure: if self.how.keep_going { OnFailure::KeepGoing } else { OnFailure::Halt },
             timeout: self.how.timeout,
             notices,
-            replays: self.how.format == Format::Json || self.settings.show == Show::Stream || reports.want_output(),
+            replays: replays(self.how, &self.settings, &reports),
         });
         let mut summary = StepSummary::of(|name| std::env::var(name).ok());
         // A file of a checkout aside is one of the working tree, for whoever reads of it.
@@ -261,6 +266,11 @@ fn leave(reports: Reports, exit: Exit, screen: &mut Screen) -> Exit {
     let troubles = reports.write();
     troubles.iter().for_each(|trouble| screen.complain(trouble, None));
     if exit == Exit::Passed && !troubles.is_empty() { Exit::Surroundings } else { exit }
+}
+
+/// Tells whether what a stage printed when it was stored is given out again.
+fn replays(how: &How, settings: &Settings, reports: &Reports) -> bool {
+    how.format == Format::Json || settings.show == Show::Stream || reports.want_output()
 }
 
 fn settings(global: &Global, how: &How, plan: &Plan<'_>, screen: &Screen) -> Settings {

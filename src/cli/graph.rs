@@ -36,7 +36,7 @@ enum Form {
 /// Prints the graph. An edge leads from a stage to one that waits for it; those of `after` are dashed.
 pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -> Result<Exit, Failing> {
     let project = Project::load(global)?;
-    let pipeline = &project.loaded.pipeline;
+    let pipeline = &project.pipeline;
     let text = match arguments.format {
         Form::Text => text(pipeline),
         Form::Dot => dot(pipeline),

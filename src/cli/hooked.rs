@@ -266,7 +266,7 @@ impl<'b> Bench<'b> {
     ) -> Result<Ran, Failing> {
         let mut project = Project::load(&Global { file: Some(folder.join(&self.pipeline)), ..self.global.clone() })?;
         project.kept = self.records().unwrap_or_else(|| project.root.clone());
-        let pipeline = &project.loaded.pipeline;
+        let pipeline = &project.pipeline;
         let request = Request { stages: self.hook.stages(pipeline), ..Request::default() };
         let file = (project.file != FILE).then(|| PathBuf::from(&project.file));
         let again = Global { file, directory: Some(project.root.clone()), ..self.global.clone() };

@@ -25,7 +25,7 @@ pub(super) struct Arguments {
 /// Lists the stages in the order of the file; a star marks those that run by default.
 pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -> Result<Exit, Failing> {
     let project = Project::load(global)?;
-    let pipeline = &project.loaded.pipeline;
+    let pipeline = &project.pipeline;
     let text = match arguments.format {
         Format::Json => format!(
             "{}\n",

@@ -141,7 +141,7 @@ pub(super) fn remember(root: &Path, paths: &[&Path]) {
 
 /// Refuses places where a report would be in the way.
 fn check(project: &Project, wanted: &[Wanted]) -> Result<(), Failing> {
-    let stages = &project.loaded.pipeline.stages;
+    let stages = &project.pipeline.stages;
     let mut seen: Vec<PathBuf> = Vec::new();
     for Wanted { path, .. } in wanted {
         let refuse = |why: &str, help: &str| Err(Failing::usage_with_help(format!("the report `{}` {why}", path.display()), help));

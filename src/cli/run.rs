@@ -16,6 +16,7 @@ use crate::base::text::visible;
 use crate::engine::plan::Plan;
 use crate::engine::predict::{Foresight, Prediction};
 use crate::engine::run::Run;
+use crate::engine::traces::Belief;
 use crate::model::event::Listener;
 use crate::model::outcome::Exit;
 use crate::model::select::{Request, Selection};
@@ -61,7 +62,7 @@ pub(super) struct Arguments {
 /// Runs, or with `--dry-run` says what would run.
 pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -> Result<Exit, Failing> {
     let project = Project::load(global)?;
-    let pipeline = &project.loaded.pipeline;
+    let pipeline = &project.pipeline;
     let request = Request { stages: arguments.stages.clone(), only: arguments.only, skip: arguments.skip.clone() };
     let selection = Selection::new(pipeline, &request)?;
     let plan = Plan::new(pipeline, selection, &project.root, &invocation(global), arguments.for_last_step.clone())
@@ -75,12 +76,12 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
     let run = Run::new().map_err(|error| anyhow::anyhow!("no pipe can be made: {error}"))?;
     if arguments.dry_run {
         told.iter().for_each(|line| screen.say(line));
-        let memory = run.prepare(&plan, &session.means(), how.jobs())?;
+        let memory = run.prepare(&plan, &session.means(), how.jobs(), Belief::Nothing)?;
         predict(&plan, &memory.predict(), how.format, screen);
         return Ok(Exit::Passed);
     }
     signals::listen(run.interrupter()).map_err(|error| anyhow::anyhow!("signals cannot be heard: {error}"))?;
-    let mut execution = Execution::prepare(&run, global, how, &plan, &session, screen)?;
+    let mut execution = Execution::prepare(&run, global, how, &plan, &session, &reports, screen)?;
     let told: Vec<String> = told.into_iter().take(if global.verbose { usize::MAX } else { 1 }).collect();
     let mut exit = execution.go(run, &project, &told, reports, screen);
     if arguments.twice && exit == Exit::Passed {

@@ -49,10 +49,13 @@ impl Session {
         // Whoever only looks need not know any secret.
         let values = if wish.only_look { Vec::new() } else { secrets(plan, &caller)? };
         let masker = Masker::new(values.iter().map(String::as_str));
-        let pipeline = &project.loaded.pipeline;
+        let pipeline = &project.pipeline;
         let Wish { mode, force, paranoid, only_look, keeps_services } = wish;
         let access = Access { store: store_folder(&pipeline.cache, &project.kept), mode, force, paranoid, only_look };
         let (checkout, mut notices) = Checkout::open(&project.root, &project.file, pipeline, &access);
+        if let Some(state) = &checkout.state {
+            project.keep(state);
+        }
         let (executor, warning) = LocalExecutor::new(masker.clone(), checkout.run_file());
         notices.extend(warning);
         let live = live(&checkout);

@@ -13,6 +13,7 @@ use crate::engine::checkout::{Access, CacheMode, Checkout};
 use crate::engine::elsewhere::compare;
 use crate::engine::memory::Memory;
 use crate::engine::run::{Means, Options, Run};
+use crate::engine::traces::Belief;
 use crate::model::event::Listener;
 use crate::model::outcome::Exit;
 
@@ -35,7 +36,7 @@ pub(super) fn again(
     let means = Means { checkout: &checkout, ..session.means() };
     let run = Run::new().context("no pipe can be made")?;
     signals::listen(run.interrupter()).context("signals cannot be heard")?;
-    let memory = run.prepare(&plan, &means, options.jobs)?;
+    let memory = run.prepare(&plan, &means, options.jobs, Belief::Nothing)?;
     let exit =
         run.go(&memory, &Options { began: Instant::now(), notices: Vec::new(), replays: false, ..options.clone() }, &means, listeners);
     if exit != Exit::Passed {

@@ -27,6 +27,7 @@ use super::session::{Session, Wish};
 use crate::engine::plan::Plan;
 use crate::engine::predict::Foresight;
 use crate::engine::run::Run;
+use crate::engine::traces::Belief;
 use crate::model::outcome::Exit;
 use crate::model::select::{Request, Selection};
 use crate::notice::change::{self, Change};
@@ -116,7 +117,7 @@ impl Watch<'_> {
 
     /// Runs the stages of one state of the pipeline's files, until these are not as they were `before`: then there is nothing to exit with.
     fn keep(&mut self, project: &Project, origin: &Origin, before: &Definition, screen: &mut Screen) -> Result<Option<Exit>, Failing> {
-        let pipeline = &project.loaded.pipeline;
+        let pipeline = &project.pipeline;
         let request = Request { stages: self.arguments.stages.clone(), only: false, skip: Vec::new() };
         let plan = Plan::new(pipeline, Selection::new(pipeline, &request)?, &project.root, &invocation(self.global), Vec::new())
             .map_err(|error| Failing::usage(error.to_string()))?;
@@ -187,7 +188,7 @@ impl Watch<'_> {
         let (done, over) = bounded(0);
         let ran = std::thread::scope(|scope| {
             scope.spawn(|| lookout.oversee(&scene, seen, plan.root(), &interrupter, &over));
-            let ran = Execution::prepare(&run, global, how, plan, session, screen).map(|mut ready| {
+            let ran = Execution::prepare(&run, global, how, plan, session, &reports, screen).map(|mut ready| {
                 let exit = ready.go(run, project, &notices, reports, screen);
                 (exit, ready.steps.activity())
             });
@@ -287,7 +288,7 @@ impl Watch<'_> {
 fn is_proven(plan: &Plan<'_>, session: &mut Session, how: &How) -> bool {
     session.renew();
     let proven = Run::new().ok().is_some_and(|run| {
-        let memory = run.prepare(plan, &session.means(), how.jobs());
+        let memory = run.prepare(plan, &session.means(), how.jobs(), Belief::Nothing);
         memory.is_ok_and(|memory| memory.predict().iter().all(|stage| stage.foresight == Some(Foresight::Hit)))
     });
     // What the store needs to know of a run is of no use to one that waits.

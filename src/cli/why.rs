@@ -13,6 +13,7 @@ use crate::engine::memory::Memory;
 use crate::engine::plan::Plan;
 use crate::engine::predict::{Foresight, Prediction};
 use crate::engine::run::Run;
+use crate::engine::traces::Belief;
 use crate::model::outcome::Exit;
 use crate::model::select::{Request, Selection};
 
@@ -31,16 +32,16 @@ pub(super) struct Arguments {
 pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -> Result<Exit, Failing> {
     let project = Project::load(global)?;
     let request = Request { stages: vec![arguments.stage.clone()], ..Request::default() };
-    let selection = Selection::new(&project.loaded.pipeline, &request)?;
+    let selection = Selection::new(&project.pipeline, &request)?;
     let targets = selection.targets.clone();
-    let plan = Plan::new(&project.loaded.pipeline, selection, &project.root, &invocation(global), Vec::new())
+    let plan = Plan::new(&project.pipeline, selection, &project.root, &invocation(global), Vec::new())
         .map_err(|error| Failing::usage(error.to_string()))?;
     let wish = Wish { mode: CacheMode::ReadOnly, force: false, paranoid: arguments.paranoid, only_look: true, keeps_services: false };
     let session = Session::open(&project, &plan, wish, false)?;
     let run = Run::new().map_err(|error| anyhow::anyhow!("no pipe can be made: {error}"))?;
     let means = session.means();
     let jobs = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-    let memory = run.prepare(&plan, &means, jobs)?;
+    let memory = run.prepare(&plan, &means, jobs, Belief::Nothing)?;
     let predictions = memory.predict();
     for prediction in predictions.iter().filter(|prediction| targets.contains(&prediction.stage)) {
         explain(&memory, prediction, &predictions, screen);

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! bytes --source--> text --read (guided by schema)--> fields --stages, matrix--> flat stages --resolve--> Pipeline
+//!                                                             kept while its files say the same: snapshot
 //!   ^ included files: include \________________________ all problems, with their places ________________/
 //! ```
 //!
@@ -11,6 +12,7 @@ pub mod folder;
 pub mod json_schema;
 pub mod resolve;
 pub mod schema;
+pub mod snapshot;
 
 mod check;
 mod fields;

@@ -30,12 +30,19 @@ const MOST_CIRCLES: usize = 20;
 pub struct Loaded {
     /// The pipeline.
     pub pipeline: Pipeline,
+    /// Where that stands.
+    pub places: Places,
+}
+
+/// Where in its files a pipeline says what it says.
+#[derive(Debug)]
+pub struct Places {
     /// Where in the files each input of each stage stands.
-    pub input_places: Vec<Vec<Range<usize>>>,
+    pub inputs: Vec<Vec<Range<usize>>>,
     /// Where in the files the name of each stage stands.
-    pub stage_places: Vec<Range<usize>>,
+    pub stages: Vec<Range<usize>>,
     /// Where in the files the name of each service stands.
-    pub service_places: Vec<Range<usize>>,
+    pub services: Vec<Range<usize>>,
 }
 
 /// Returns the pipeline that `source` declares, which includes no other file.
@@ -75,8 +82,8 @@ fn resolve(gathered: &Gathered, problems: &mut Vec<Diagnostic>) -> Option<Loaded
     check::literal_inputs(&drafts, &needs, problems);
     let default = default(gathered, &names, problems);
     let hook = hook(gathered, &names, problems);
-    let input_places = drafts.iter().map(|draft| draft.inputs.clone()).collect();
-    let stage_places = drafts.iter().map(|draft| draft.span.clone()).collect();
+    let input_places: Vec<_> = drafts.iter().map(|draft| draft.inputs.clone()).collect();
+    let stage_places: Vec<_> = drafts.iter().map(|draft| draft.span.clone()).collect();
     let stages =
         drafts.into_iter().zip(needs).zip(after).zip(own_pools).zip(own_services).map(|((((draft, needs), after), pool), services)| {
             let mut stage = draft.stage;
@@ -86,8 +93,10 @@ fn resolve(gathered: &Gathered, problems: &mut Vec<Diagnostic>) -> Option<Loaded
     let main = &gathered.files[0].fields;
     let name = main.table("pipeline")?.text("name")?.to_owned();
     let (stages, services, service_places, pools) = (stages.collect(), services.all, services.places, pools.all);
-    let pipeline = Pipeline { name, default, included, stages, services, pools, graph: graph?, cache: cache(main), hook };
-    Some(Loaded { pipeline, input_places, stage_places, service_places })
+    let digest = gathered.sources.digest(&included);
+    let pipeline = Pipeline { name, digest, default, included, stages, services, pools, graph: graph?, cache: cache(main), hook };
+    let places = Places { inputs: input_places, stages: stage_places, services: service_places };
+    Some(Loaded { pipeline, places })
 }
 
 /// Returns what runs when no stage is named. What an included file says of that holds where it is run alone.

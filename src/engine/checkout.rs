@@ -150,6 +150,11 @@ impl Checkout {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned())
     }
 
+    /// Tells whether the stamp of a file may stand for what it holds.
+    pub fn believes_stamps(&self) -> bool {
+        !self.access.paranoid
+    }
+
     /// Returns why stored results are not taken, where they are not.
     pub fn why_unread(&self) -> Option<&'static str> {
         match self.access.mode {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use super::mention::Mention;
 use super::plan::Plan;
 use crate::base::digest::Hash;
 use crate::base::program::find;
@@ -51,9 +52,6 @@ struct Question {
     dir: PathBuf,
     env: Vec<(OsString, OsString)>,
 }
-
-/// A program as it is mentioned: its name, the PATH and the directory.
-type Mention = (String, Option<OsString>, PathBuf);
 
 /// What a mention was found to mean.
 #[derive(Debug, Clone)]
@@ -266,16 +264,28 @@ impl Identities {
     }
 
     fn find(&self, asker: Asker<'_>, id: StageId, named: &Named) -> Program {
-        let (path, dir) = asker.place(id, Some(named.step));
-        let key = (named.name.clone(), path, dir);
+        let key = mention(asker, id, named);
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         let is_disturbed = self.is_disturbed.load(Ordering::SeqCst);
-        let meaning = || Meaning::of(&named.name, key.1.as_deref(), &key.2);
+        let meaning = || Meaning::of(&key.name, key.path.as_deref(), &key.dir);
         let entry = found.entry(key.clone()).or_insert_with(meaning);
-        if is_disturbed && !entry.still_holds(&named.name, key.1.as_deref(), &key.2) {
+        if is_disturbed && !entry.still_holds(&key.name, key.path.as_deref(), &key.dir) {
             *entry = meaning();
         }
         entry.program.clone()
+    }
+
+    /// Returns how the stage mentions its programs, and the files that each leads to; `None` where one of them is known by something else.
+    pub(super) fn mentions(&self, asker: Asker<'_>, id: StageId) -> Option<Vec<(Mention, Vec<PathBuf>)>> {
+        let is_asked = declared(asker.stage(id)).iter().any(|tool| matches!(tool, Declared::Question(_)));
+        if is_asked || !asker.programs(id).inside.is_empty() {
+            return None;
+        }
+        let files = |named: Named| match self.find(asker, id, &named) {
+            Program::Files(files) => Some((mention(asker, id, &named), files)),
+            Program::Absent | Program::Shim(_) => None,
+        };
+        named(asker, id).into_iter().map(files).collect()
     }
 
     fn shims(&self, asker: Asker<'_>, id: StageId) -> Vec<Shim> {
@@ -319,6 +329,11 @@ fn named(asker: Asker<'_>, id: StageId) -> Vec<Named> {
         Declared::Question(_) => None,
     }));
     names
+}
+
+fn mention(asker: Asker<'_>, id: StageId, named: &Named) -> Mention {
+    let (path, dir) = asker.place(id, Some(named.step));
+    Mention { name: named.name.clone(), path, dir }
 }
 
 /// Returns the path of a program of the project, relative to it: no place of a project is in a key.

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::checkout::Checkout;
 use super::identities::{Asker, Identities};
+use super::known::Known;
 use super::plan::Plan;
 use super::reason;
 use crate::base::digest::Hash;
@@ -46,6 +47,8 @@ pub struct Memory<'a> {
     /// What stages read; until a step has run.
     listings: Mutex<HashMap<StageId, Arc<Listing>>>,
     is_disturbed: AtomicBool,
+    /// What is known by traces, where they are believed.
+    pub(super) known: Option<Known>,
 }
 
 impl std::fmt::Debug for Memory<'_> {
@@ -101,6 +104,7 @@ impl<'a> Memory<'a> {
             others_at_start: others,
             listings: Mutex::default(),
             is_disturbed: AtomicBool::new(false),
+            known: None,
         }
     }
 
@@ -132,7 +136,8 @@ impl<'a> Memory<'a> {
         if !self.checkout.reads() && !self.checkout.writes() {
             return;
         }
-        let stages: Vec<StageId> = self.plan.stages.iter().copied().filter(|id| self.plan.pipeline.stage(*id).cache).collect();
+        let stages: Vec<StageId> =
+            self.plan.stages.iter().copied().filter(|id| self.plan.pipeline.stage(*id).cache && self.known(*id).is_none()).collect();
         let paths = Mutex::new(Vec::new());
         each(stages.len(), 16, jobs.min(stages.len().div_ceil(16)).max(1), &|range| {
             let mut mine = Vec::new();

@@ -3,6 +3,7 @@
 //! ```text
 //! Pipeline + Selection --plan--> Plan                   | with --affected: less what does not differ from a commit
 //! Plan + checkout --memory--> what is known: key (of inputs, programs, results), stored result, what lies in the outputs
+//!                      `--traces--> known as they were last time
 //! coordinator (run): schedule --StageId--> worker: turn --known--> restore
 //!                       ^                     |      `--else--> attempt --StepCommand--> Executor, then store
 //!                       `------- Message -----'      every change --Event--> Listeners
@@ -19,7 +20,9 @@ pub mod checkout;
 mod commit;
 pub mod elsewhere;
 pub mod identities;
+mod known;
 pub mod memory;
+mod mention;
 mod others;
 pub mod plan;
 mod reporting;
@@ -37,6 +40,7 @@ pub mod predict;
 pub mod reason;
 mod reuse;
 mod tail;
+pub mod traces;
 mod turn;
 mod upheld;
 pub mod view;

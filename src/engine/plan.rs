@@ -139,6 +139,11 @@ impl<'p> Plan<'p> {
         false
     }
 
+    /// Tells whether there are arguments on the command line for a stage.
+    pub(super) fn has_arguments(&self) -> bool {
+        !self.arguments.is_empty()
+    }
+
     fn takes_arguments(&self, id: StageId) -> bool {
         !self.arguments.is_empty() && self.stages.last() == Some(&id)
     }

@@ -96,6 +96,9 @@ impl Turn<'_> {
         if let Err(error) = self.memory.set_reused(id, &result.outputs) {
             self.notice(id, format!("its outputs cannot be read, so nothing that needs them is cached: {error}"));
         }
+        if restored.is_none() {
+            self.memory.trace(id, look, result);
+        }
         StageFinished { reason: restored, stored: true, ..self.finished(id, began, look, StageOutcome::Cached) }
     }
 

@@ -17,6 +17,7 @@ use super::outbox::{Message, Outbox};
 use super::plan::Plan;
 use super::schedule::{OnFailure, Schedule};
 use super::services::Services;
+use super::traces::Belief;
 use super::turn::{Turn, half_made};
 use crate::base::duration::show;
 use crate::base::secret::Masker;
@@ -140,14 +141,17 @@ impl Run {
         Interrupter { cancel: self.cancel.clone(), sender: self.sender.clone() }
     }
 
-    /// Finds out what is known of the stages of `plan`: asks their tools, and looks at the files they read, on `jobs` threads.
+    /// Finds out what is known of the stages of `plan`: asks their tools, and looks at the files they read, on `jobs` threads. `belief` says what
+    /// need not be looked at again.
     ///
     /// # Errors
     /// Where a declared tool is missing or fails, or where outputs that are to be taken as they lie there are not whole.
-    pub fn prepare<'a>(&self, plan: &'a Plan<'a>, means: &Means<'a>, jobs: usize) -> Result<Memory<'a>, PrepareError> {
-        let memory = Memory::new(plan, means.caller, means.masker, means.checkout);
+    pub fn prepare<'a>(&self, plan: &'a Plan<'a>, means: &Means<'a>, jobs: usize, belief: Belief) -> Result<Memory<'a>, PrepareError> {
+        let mut memory = Memory::new(plan, means.caller, means.masker, means.checkout);
+        memory.believe(belief, jobs);
+        let unknown = memory.unknown();
         let asked = thread::scope(|scope| {
-            let asked = scope.spawn(|| Identities::ask(memory.asker(), &plan.stages, means.executor, &self.cancel));
+            let asked = scope.spawn(|| Identities::ask(memory.asker(), &unknown, means.executor, &self.cancel));
             memory.look_ahead(jobs);
             asked.join().unwrap_or_else(|fault| std::panic::resume_unwind(fault))
         });
@@ -164,14 +168,15 @@ impl Run {
     pub fn go(self, memory: &Memory<'_>, options: &Options, means: &Means<'_>, listeners: &mut [&mut dyn Listener]) -> Exit {
         let plan = memory.plan;
         let deadline = options.timeout.map(|timeout| (Instant::now() + timeout, timeout));
-        let schedule = Schedule::new(plan.pipeline, &plan.stages, options.jobs, options.on_failure);
+        let unknown = memory.unknown();
+        let schedule = Schedule::new(plan.pipeline, &unknown, options.jobs, options.on_failure);
         let emitter = Emitter::new(listeners, means.masker);
         let (orders, work) = unbounded();
         means.services.begin(plan);
         let Self { cancel, sender, receiver } = self;
         let cancel = &*cancel;
         thread::scope(|scope| {
-            for _ in 0..options.jobs.min(plan.stages.len()) {
+            for _ in 0..options.jobs.min(unknown.len()) {
                 let (work, outbox) = (&work, Outbox::new(sender.clone()));
                 scope.spawn(move || {
                     let (executor, caller, services) = (means.executor, means.caller, means.services);
@@ -180,6 +185,7 @@ impl Run {
                 });
             }
             let mut coordinator = Coordinator {
+                memory,
                 plan,
                 schedule,
                 emitter,
@@ -192,7 +198,9 @@ impl Run {
                 failed: None,
                 out_of_time: false,
             };
-            coordinator.run(options, means.executor)
+            let exit = coordinator.run(options, means.executor);
+            memory.keep_traces();
+            exit
         })
     }
 }
@@ -210,20 +218,11 @@ fn worker(work: &Receiver<StageId>, turn: &Turn<'_>) {
 /// The end of a stage in whose run shipway itself failed.
 fn broken(stage: Arc<str>) -> StageFinished {
     let reason = Some("shipway itself failed here; the lines above say where, please report them".to_owned());
-    StageFinished {
-        stage,
-        outcome: StageOutcome::Failed,
-        key: None,
-        duration_ms: 0,
-        reason,
-        stored: false,
-        flaky: false,
-        attempts: 1,
-        failure: None,
-    }
+    StageFinished { reason, attempts: 1, ..StageFinished::without_run(stage, StageOutcome::Failed) }
 }
 
 struct Coordinator<'a, 'l, 'm> {
+    memory: &'a Memory<'a>,
     plan: &'a Plan<'a>,
     schedule: Schedule<'a>,
     emitter: Emitter<'l, 'm>,
@@ -252,6 +251,7 @@ impl Coordinator<'_, '_, '_> {
         for text in &options.notices {
             self.emitter.emit(EventKind::Notice { stage: None, text: text.clone() });
         }
+        self.tell_of_known();
         loop {
             self.start_what_may();
             if self.schedule.is_over() {
@@ -283,6 +283,19 @@ impl Coordinator<'_, '_, '_> {
             self.skip(id, reason);
         }
         self.conclude(began)
+    }
+
+    /// Ends the stages that were known before anything ran.
+    fn tell_of_known(&mut self) {
+        for id in &self.plan.stages {
+            let Some(key) = self.memory.known(*id) else { continue };
+            let (stage, key) = (self.plan.pipeline.stage(*id).name.clone(), Some(key.to_string()));
+            self.emitter.emit(EventKind::StageStarted { stage: stage.clone(), key: key.clone(), reason: None });
+            self.services.done(*id, None);
+            self.counts.add(StageOutcome::Cached);
+            let finished = StageFinished { key, stored: true, ..StageFinished::without_run(stage, StageOutcome::Cached) };
+            self.emitter.emit(EventKind::StageFinished(Box::new(finished)));
+        }
     }
 
     fn tell_of_services(&mut self) {
@@ -353,17 +366,7 @@ impl Coordinator<'_, '_, '_> {
         let outcome = StageOutcome::Skipped;
         self.services.done(id, None);
         self.counts.add(outcome);
-        let finished = StageFinished {
-            stage,
-            outcome,
-            key: None,
-            duration_ms: 0,
-            reason: Some(reason),
-            stored: false,
-            flaky: false,
-            attempts: 0,
-            failure: None,
-        };
+        let finished = StageFinished { reason: Some(reason), ..StageFinished::without_run(stage, outcome) };
         self.emitter.emit(EventKind::StageFinished(Box::new(finished)));
     }
 

@@ -178,17 +178,8 @@ impl Turn<'_> {
     }
 
     pub(super) fn finished(&self, id: StageId, began: Instant, look: &Look, outcome: StageOutcome) -> StageFinished {
-        StageFinished {
-            stage: self.stage(id).name.clone(),
-            outcome,
-            key: look.key.map(|key| key.to_string()),
-            duration_ms: milliseconds(began),
-            reason: None,
-            stored: false,
-            flaky: false,
-            attempts: 0,
-            failure: None,
-        }
+        let key = look.key.map(|key| key.to_string());
+        StageFinished { key, duration_ms: milliseconds(began), ..StageFinished::without_run(self.stage(id).name.clone(), outcome) }
     }
 
     fn cancelled(&self, id: StageId, began: Instant, look: &Look) -> StageFinished {

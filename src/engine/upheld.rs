@@ -60,16 +60,26 @@ impl Memory<'_> {
     /// Returns what of the outputs of a stage was there when its R became known. What a tool adds to the outputs of another stage, such as
     /// a cache of its own, nobody has read before.
     pub(super) fn known_part(&self, id: StageId, mut now: Lying) -> Lying {
+        self.recall(id);
         if let Some(then) = self.lain.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
             now.found.retain(|path, _| then.found.contains_key(path));
         }
         now
     }
 
+    /// Remembers how the outputs of a stage lay that was known when the run began.
+    fn recall(&self, id: StageId) {
+        let mut lain = self.lain.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (false, Some(then)) = (lain.contains_key(&id), self.lain_when_known(id)) {
+            lain.insert(id, then);
+        }
+    }
+
     /// Returns the first output of a stage that does not lie there as it did when its R became known.
     fn changed_path(&self, id: StageId) -> Option<String> {
         let (root, outputs) = (&self.checkout.root, &self.plan.pipeline.stage(id).outputs);
         let any = || outputs.first().map_or_else(String::new, |output| output.path().to_owned());
+        self.recall(id);
         let Ok(now) = Lying::look(root, outputs) else { return Some(any()) };
         let now = self.known_part(id, now);
         let differs = {

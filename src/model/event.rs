@@ -157,6 +157,13 @@ pub struct StageFinished {
     pub failure: Option<Failure>,
 }
 
+impl StageFinished {
+    /// Returns the end of a stage of which nothing was run.
+    pub fn without_run(stage: Arc<str>, outcome: StageOutcome) -> Self {
+        Self { stage, outcome, key: None, duration_ms: 0, reason: None, stored: false, flaky: false, attempts: 0, failure: None }
+    }
+}
+
 /// How far a service has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

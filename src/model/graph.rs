@@ -2,10 +2,12 @@
 //!
 //! Knows only numbers; names are the pipeline's. All walks are loops, so a chain of any length is safe.
 
+use serde::{Deserialize, Serialize};
+
 use super::stage::StageId;
 
 /// The edges of a pipeline, in both directions.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Graph {
     upstream: Vec<Vec<StageId>>,
     downstream: Vec<Vec<StageId>>,

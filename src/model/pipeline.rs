@@ -4,15 +4,20 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::graph::Graph;
 use super::service::Service;
 use super::stage::{PoolId, ServiceId, Stage, StageId, Step};
+use crate::base::digest::Hash;
 
 /// A valid pipeline.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Pipeline {
     /// Its name.
     pub name: String,
+    /// The hash of all that it was read from: the files, with their names.
+    pub digest: Hash,
     /// What runs when no stage is named, in the order of the file.
     pub default: Vec<StageId>,
     /// The files that the pipeline's file includes, directly or through others, relative to the project.
@@ -32,7 +37,7 @@ pub struct Pipeline {
 }
 
 /// What the file says of the hooks of git; `None` for the pipeline's default.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HookSettings {
     /// The stages that run before a push.
     pub pre_push: Option<Vec<StageId>>,
@@ -41,7 +46,7 @@ pub struct HookSettings {
 }
 
 /// What the file says of the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CacheSettings {
     /// Its folder, relative to the project; `None` for the user's.
     pub dir: Option<String>,
@@ -58,7 +63,7 @@ impl Default for CacheSettings {
 }
 
 /// A bound on how many stages run at once.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pool {
     /// Its name.
     pub name: String,

@@ -4,11 +4,13 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use super::findings::Level;
 use crate::base::glob::Glob;
 
 /// The table `reports` of a stage.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Reports {
     /// Results of tests, in the format of `JUnit`.
     pub junit: Vec<Glob>,
@@ -21,7 +23,7 @@ pub struct Reports {
 }
 
 /// A number in a JSON file, and its limits.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct MetricRule {
     /// Its name.
     pub name: String,

@@ -6,13 +6,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::stage::{Command, Step};
 
 /// How long a service may take to be ready where the file does not say.
 pub const READY_WITHIN: Duration = Duration::from_secs(30);
 
 /// A long-lived process beside the stages that use it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Service {
     /// Its name.
     pub name: Arc<str>,
@@ -35,7 +37,7 @@ pub struct Service {
 }
 
 /// How a service shows that it is ready.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ready {
     /// It listens on this TCP port.
     Port(u16),
@@ -48,7 +50,7 @@ pub enum Ready {
 }
 
 /// A plain `http://` address.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {
     /// As written.
     pub text: String,
@@ -116,7 +118,7 @@ impl Address {
 }
 
 /// A signal that asks a service to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StopSignal {
     /// SIGTERM.
     Term,

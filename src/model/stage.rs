@@ -6,12 +6,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::reports::Reports;
 use crate::base::glob::Glob;
 use crate::base::text::shell_join;
 
 /// The place of a stage in [`Pipeline::stages`](super::pipeline::Pipeline::stages).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StageId(pub u32);
 
 impl StageId {
@@ -22,15 +24,15 @@ impl StageId {
 }
 
 /// The place of a pool in [`Pipeline::pools`](super::pipeline::Pipeline::pools).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PoolId(pub u32);
 
 /// The place of a service in [`Pipeline::services`](super::pipeline::Pipeline::services).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ServiceId(pub u32);
 
 /// One node of the pipeline.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Stage {
     /// The full name; of a stage from a matrix `name:axis=value,…`, of one from an included file `folder/name`.
     pub name: Arc<str>,
@@ -79,7 +81,7 @@ pub struct Stage {
 }
 
 /// One line of `inputs`: files it means, or with `!` files it does not.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Selector {
     /// Which paths.
     pub glob: Glob,
@@ -98,7 +100,7 @@ pub fn keep_out(path: &str, dir: &str) -> String {
 }
 
 /// One command of a stage.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Step {
     /// Its name, or its number from 1.
     pub label: Arc<str>,
@@ -115,7 +117,7 @@ pub struct Step {
 }
 
 /// What is started: a line for the shell, or a program and its arguments.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
     /// Given to the pipeline's shell as one argument.
     Shell(String),

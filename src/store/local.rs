@@ -228,12 +228,11 @@ impl Store {
         }
     }
 
-    /// Marks the file at `path` as used now, unless it was a short while ago. That it cannot be marked only shortens its life.
-    pub(super) fn touch_file(&self, path: &Path, metadata: &Metadata) {
+    /// Marks the file at `path` as used now, unless it was a short while ago. That it cannot be marked only shortens its life. Tells
+    /// whether it was marked.
+    pub(super) fn touch_file(&self, path: &Path, metadata: &Metadata) -> bool {
         let recent = metadata.modified().is_ok_and(|used| now().duration_since(used).is_ok_and(|since| since < TOUCH_EVERY));
-        if self.writable && !recent {
-            let _marked = set_used_now(path);
-        }
+        self.writable && !recent && set_used_now(path).is_ok()
     }
 }
 

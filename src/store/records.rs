@@ -10,7 +10,10 @@ use std::time::UNIX_EPOCH;
 use super::blobs::BlobError;
 use super::local::{Area, Store, open_plain};
 use super::result::StageResult;
-use crate::base::digest::{Digest, Hash};
+use crate::base::{
+    self,
+    digest::{Digest, Hash},
+};
 
 /// The longest record that is read, in bytes.
 const LONGEST: u64 = 256 << 20;
@@ -79,6 +82,19 @@ impl Store {
         let since = metadata.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let born = since.and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or(0);
         Some(Stamp { inode: metadata.ino(), size: metadata.len(), born })
+    }
+
+    /// Returns what the file system says of the record file of `key`; `None` where there is none.
+    pub fn seen(&self, key: &Hash) -> Option<base::stamp::Stamp> {
+        let metadata = self.place(Area::Records, key).symlink_metadata().ok()?;
+        metadata.is_file().then(|| base::stamp::Stamp::of(&metadata))
+    }
+
+    /// Marks the record of `key` as used as [`Store::touch`] does, if the file system still says `seen` of it. Returns what it says now.
+    pub fn keeps(&self, key: &Hash, seen: &base::stamp::Stamp) -> Option<base::stamp::Stamp> {
+        let path = self.place(Area::Records, key);
+        let metadata = path.symlink_metadata().ok().filter(|metadata| base::stamp::Stamp::of(metadata) == *seen)?;
+        if self.touch_file(&path, &metadata) { self.seen(key) } else { Some(*seen) }
     }
 
     /// Marks the record of `key` as used now, unless it was in the last ten minutes.

@@ -33,5 +33,6 @@ mod scale;
 mod services;
 mod shop;
 mod store;
+mod traces;
 mod watch;
 mod workflow;

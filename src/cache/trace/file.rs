@@ -1,0 +1,233 @@
+//! Traces on disk. A file that is damaged, of another version or made on other ground holds none.
+//!
+//! Format, version 1: the line `shipway traces 1`; the hash of the ground; how many names' bytes, sights, programs, numbers and stages
+//! there are (four bytes each); these, in this order; and the SHA-256 of all before it. A sight is its path (start and end in the names,
+//! four bytes each), a letter (`-` nothing, `d` a folder, `f` a file) and the stamp (44 bytes); a program is its place in the names; a
+//! stage is a byte (0: no trace; else 1, and 2 where it prints), and its key, R, needs (32 bytes each), record (a
+//! stamp) and ranges of outputs, others and programs. All numbers are little endian.
+
+use std::fs;
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+
+use super::{Entry, Found, Seen, Traces};
+use crate::base::digest::Hash;
+use crate::base::files::write_whole;
+use crate::base::stamp::Stamp;
+
+const HEADER: &[u8] = b"shipway traces 1\n";
+
+impl Traces {
+    /// Reads the traces in the file at `path` that were made on `ground`: all that is true of every one of them, and of no file.
+    pub fn load(path: &Path, ground: &Hash) -> Option<Self> {
+        parse(&fs::read(path).ok()?, ground)
+    }
+
+    /// Writes the traces.
+    ///
+    /// # Errors
+    /// Whatever the file system says; then the old file is still there.
+    pub fn save(&self, path: &Path, ground: &Hash) -> io::Result<()> {
+        write_whole(path, &self.bytes(ground))
+    }
+
+    fn bytes(&self, ground: &Hash) -> Vec<u8> {
+        let mut out =
+            Vec::with_capacity(self.names.len() + self.sights.len() * 53 + self.stages.len() * 165 + self.numbers.len() * 4 + 128);
+        out.extend_from_slice(HEADER);
+        out.extend_from_slice(&ground.0);
+        for count in [self.names.len(), self.sights.len(), self.programs.len(), self.numbers.len(), self.stages.len()] {
+            out.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
+        }
+        out.extend_from_slice(&self.names);
+        for (path, seen) in &self.sights {
+            put_range(&mut out, path);
+            let (letter, stamp) = match seen {
+                Seen::Absent => (b'-', None),
+                Seen::Folder => (b'd', None),
+                Seen::File(stamp) => (b'f', Some(stamp)),
+            };
+            out.push(letter);
+            out.extend_from_slice(&stamp.map_or([0; Stamp::LENGTH], Stamp::bytes));
+        }
+        self.programs.iter().for_each(|name| put_range(&mut out, name));
+        self.numbers.iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
+        for entry in &self.stages {
+            let Some(Entry { found, outputs, others, programs }) = entry else {
+                out.push(0);
+                continue;
+            };
+            out.push(1 | (u8::from(found.prints) << 1));
+            [found.key, found.result, found.needs].iter().for_each(|hash| out.extend_from_slice(&hash.0));
+            out.extend_from_slice(&found.record.bytes());
+            [outputs, others, programs].into_iter().for_each(|range| put_range(&mut out, range));
+        }
+        let sum = Hash::of(&out);
+        out.extend_from_slice(&sum.0);
+        out
+    }
+}
+
+fn put_range(out: &mut Vec<u8>, range: &Range<u32>) {
+    out.extend_from_slice(&range.start.to_le_bytes());
+    out.extend_from_slice(&range.end.to_le_bytes());
+}
+
+fn parse(bytes: &[u8], ground: &Hash) -> Option<Traces> {
+    // What was made on other ground need not be read to its end.
+    let start = bytes.strip_prefix(HEADER)?.strip_prefix(&ground.0)?;
+    let (content, sum) = bytes.split_last_chunk::<32>()?;
+    if Hash::of(content).0 != *sum {
+        return None;
+    }
+    let mut rest = Rest(start.get(..start.len().checked_sub(32)?)?);
+    let [names, sights, programs, numbers, stages] = [rest.number()?, rest.number()?, rest.number()?, rest.number()?, rest.number()?];
+    let names = rest.bytes(names as usize)?.to_vec();
+    let mut traces = Traces { names, ..Traces::default() };
+    traces.sights.reserve_exact(bounded(sights, bytes));
+    for _ in 0..sights {
+        let path = rest.range(traces.names.len())?;
+        let (letter, stamp) = (rest.byte()?, Stamp::read(rest.array()?));
+        let seen = match letter {
+            b'-' => Seen::Absent,
+            b'd' => Seen::Folder,
+            b'f' => Seen::File(stamp),
+            _ => return None,
+        };
+        traces.sights.push((path, seen));
+    }
+    for _ in 0..programs {
+        traces.programs.push(rest.range(traces.names.len())?);
+    }
+    traces.numbers.reserve_exact(bounded(numbers, bytes));
+    for _ in 0..numbers {
+        traces.numbers.push(rest.number()?);
+    }
+    for _ in 0..stages {
+        traces.stages.push(match rest.byte()? {
+            0 => None,
+            flags @ (1 | 3) => Some(rest.entry(flags & 2 != 0, &traces)?),
+            _ => return None,
+        });
+    }
+    rest.0.is_empty().then_some(traces)
+}
+
+/// No count is believed beyond what the file could hold.
+fn bounded(count: u32, bytes: &[u8]) -> usize {
+    (count as usize).min(bytes.len())
+}
+
+/// What is still to be read.
+struct Rest<'b>(&'b [u8]);
+
+impl<'b> Rest<'b> {
+    fn bytes(&mut self, length: usize) -> Option<&'b [u8]> {
+        let (first, behind) = self.0.split_at_checked(length)?;
+        self.0 = behind;
+        Some(first)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<&'b [u8; N]> {
+        let (first, behind) = self.0.split_first_chunk::<N>()?;
+        self.0 = behind;
+        Some(first)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.array::<1>().map(|[byte]| *byte)
+    }
+
+    fn number(&mut self) -> Option<u32> {
+        self.array().map(|bytes| u32::from_le_bytes(*bytes))
+    }
+
+    fn hash(&mut self) -> Option<Hash> {
+        self.array().map(|bytes| Hash(*bytes))
+    }
+
+    /// Reads a range that lies within `length`.
+    fn range(&mut self, length: usize) -> Option<Range<u32>> {
+        let range = self.number()?..self.number()?;
+        (range.start <= range.end && range.end as usize <= length).then_some(range)
+    }
+
+    fn entry(&mut self, prints: bool, traces: &Traces) -> Option<Entry> {
+        let (key, result, needs) = (self.hash()?, self.hash()?, self.hash()?);
+        let record = Stamp::read(self.array()?);
+        let found = Found { key, result, needs, record, prints };
+        let mut range = |limit: usize| {
+            let range = self.range(traces.numbers.len())?;
+            let numbers = &traces.numbers[range.start as usize..range.end as usize];
+            numbers.iter().all(|number| (*number as usize) < limit).then_some(range)
+        };
+        Some(Entry {
+            found,
+            outputs: range(traces.sights.len())?,
+            others: range(traces.sights.len())?,
+            programs: range(traces.programs.len())?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::trace::{Sight, Trace};
+
+    fn sight(path: &str, seen: Seen) -> Sight {
+        Sight { path: path.into(), seen }
+    }
+
+    fn stamp(inode: u64) -> Stamp {
+        Stamp { device: 1, inode, size: 3, modified: -4, changed: 5, mode: 0o100_644 }
+    }
+
+    fn trace(number: u8) -> Trace {
+        let record = stamp(u64::from(number));
+        let found = Found { key: Hash([number; 32]), result: Hash([1; 32]), needs: Hash([2; 32]), record, prints: number == 2 };
+        Trace {
+            found,
+            outputs: vec![sight(&format!("out{number}"), Seen::File(stamp(u64::from(number))))],
+            others: vec![sight("a", Seen::Folder), sight("a/b", Seen::File(stamp(9))), sight("c", Seen::Absent)],
+            programs: vec![b"cc".to_vec()],
+        }
+    }
+
+    #[test]
+    fn traces_are_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, ground) = (folder.path().join("traces"), Hash::of(b"ground"));
+        let traces = Traces::merged(&Traces::default(), &|_| true, vec![(0, trace(1)), (2, trace(2))], 4);
+        // What both have seen is kept once.
+        assert_eq!((traces.sights.len(), traces.programs.len()), (5, 1));
+        traces.save(&path, &ground).unwrap();
+        let read = Traces::load(&path, &ground).unwrap();
+        assert_eq!([0, 1, 2, 3, 4].map(|stage| read.trace(stage)), [Some(trace(1)), None, Some(trace(2)), None, None]);
+        assert!(Traces::load(&path, &Hash::of(b"elsewhere")).is_none());
+        assert!(Traces::load(&folder.path().join("none"), &ground).is_none());
+        let merged = Traces::merged(&read, &|stage| stage != 0, vec![(1, trace(3))], 4);
+        assert_eq!([0, 1, 2].map(|stage| merged.trace(stage)), [None, Some(trace(3)), Some(trace(2))]);
+    }
+
+    #[test]
+    fn a_damaged_file_holds_no_traces() {
+        let ground = Hash::of(b"ground");
+        let bytes = Traces::merged(&Traces::default(), &|_| true, vec![(0, trace(1)), (1, trace(2))], 2).bytes(&ground);
+        assert!(parse(&bytes, &ground).is_some());
+        for at in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 4;
+            assert!(parse(&flipped, &ground).is_none(), "byte {at}");
+            assert!(parse(&bytes[..at], &ground).is_none(), "cut at {at}");
+            // Not even with a sum that is right does it lead out of what is there.
+            let end = flipped.len() - 32;
+            let sum = Hash::of(&flipped[..end]);
+            flipped[end..].copy_from_slice(&sum.0);
+            if let Some(traces) = parse(&flipped, &ground) {
+                assert!([0, 1].iter().all(|stage| traces.trace(*stage).is_none_or(|trace| !trace.others.is_empty())));
+            }
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Which stages of a run were known before anything ran.
+//!
+//! Books only: `traces` fills them.
+
+use std::sync::Mutex;
+
+use crate::base::digest::Hash;
+use crate::cache::trace::{Trace, Traces};
+
+/// The traces of a run.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// What all of them stand on.
+    pub(super) ground: Hash,
+    /// Those of earlier runs.
+    pub(super) traces: Traces,
+    /// Which of them hold, by stage.
+    pub(super) holds: Vec<bool>,
+    /// Which stages need not be looked at, since their traces hold and so do those of all that they wait for.
+    pub(super) is_settled: Vec<bool>,
+    /// Those that this run has made.
+    pub(super) new: Mutex<Vec<(usize, Trace)>>,
+}

@@ -1,5 +1,6 @@
 //! What a content is known by: its SHA-256 and its size, as REAPI's `Digest` has it.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, Read};
 
@@ -9,6 +10,11 @@ use sha2::{Digest as _, Sha256};
 
 /// How much is read at once while hashing.
 pub const CHUNK: usize = 256 * 1024;
+
+thread_local! {
+    /// What a chunk is read into: to make a new one for each of many small files takes longer than to hash them.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// The SHA-256 of some bytes, written as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -80,11 +86,19 @@ impl Digest {
     /// # Errors
     /// What reading, or `watch`, says.
     pub fn of_reader(reader: &mut dyn Read, watch: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<Self> {
+        // Taken out, since whoever watches may hash something meanwhile.
+        let mut chunk = BUFFER.take();
+        chunk.resize(CHUNK, 0);
+        let digest = Self::of_chunks(reader, &mut chunk, watch);
+        BUFFER.set(chunk);
+        digest
+    }
+
+    fn of_chunks(reader: &mut dyn Read, chunk: &mut [u8], watch: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<Self> {
         let mut hasher = Sha256::new();
-        let mut chunk = vec![0; CHUNK];
         let mut size = 0;
         loop {
-            let length = match reader.read(&mut chunk) {
+            let length = match reader.read(chunk) {
                 Ok(0) => return Ok(Self { hash: Hash(hasher.finalize().into()), size }),
                 Ok(length) => length,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

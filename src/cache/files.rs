@@ -6,12 +6,12 @@
 //! lay two seconds or more before that moment by the file system's own clock: a file system may give two writes within one tick of
 //! its clock the same time (git's "racy" entries have the same reason). All others are hashed again.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use super::table::{self, Entry, Table};
@@ -25,6 +25,9 @@ const SETTLED: i64 = 2_000_000_000;
 
 /// How long the file system's clock is taken to stand still, which makes fewer files trusted, never more.
 const CLOCK_AGE: Duration = Duration::from_millis(50);
+
+/// How many small files are hashed before what was learnt of them is written down.
+const BATCH: usize = 16;
 
 /// What a regular file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,10 +45,11 @@ pub struct Files {
     /// Where `.shipway/` is, if it can be written to.
     clock: Option<Clock>,
     paranoid: bool,
+    /// What was looked at ahead is marked with the round.
     known: RwLock<Table>,
     is_changed: AtomicBool,
-    /// What was found at the start of the run; true as long as no step has run.
-    fresh: RwLock<HashMap<PathBuf, Content>>,
+    /// Another one begins whenever a step runs: what was marked before is not taken without a look any more.
+    round: AtomicU32,
 }
 
 /// The file system's own clock: the time that it gives to a file that is touched now.
@@ -82,7 +86,7 @@ impl Files {
             paranoid,
             known: RwLock::new(known),
             is_changed: AtomicBool::new(false),
-            fresh: RwLock::default(),
+            round: AtomicU32::new(1),
         }
     }
 
@@ -99,10 +103,22 @@ impl Files {
     /// # Errors
     /// What the file system says; `InvalidInput` where it is no regular file.
     pub fn content(&self, path: &Path) -> io::Result<Content> {
-        if let Some(content) = self.fresh.read().unwrap_or_else(PoisonError::into_inner).get(path) {
-            return Ok(*content);
+        self.content_seen(path, None)
+    }
+
+    /// The same for a file whose stamp was seen a moment ago, maybe: it stands for the content that the file had then.
+    ///
+    /// # Errors
+    /// As [`Files::content`].
+    pub fn content_seen(&self, path: &Path, seen: Option<Stamp>) -> io::Result<Content> {
+        let looked_at = {
+            let known = self.known();
+            known.find(self.name(path)).and_then(|row| known.marked(row, self.round.load(Ordering::Acquire)))
+        };
+        match looked_at {
+            Some(entry) => Ok(Content::of(&entry)),
+            None => self.content_of(path, &seen.map_or_else(|| stamp(path), Ok)?),
         }
-        self.content_of(path, &stamp(path)?)
     }
 
     /// Returns what the regular file at `path` holds, whose stamp is known to be `stamp` now.
@@ -110,50 +126,69 @@ impl Files {
     /// # Errors
     /// As [`Files::content`].
     pub fn content_of(&self, path: &Path, stamp: &Stamp) -> io::Result<Content> {
-        self.remembered(path, stamp).map_or_else(|| self.hash(path), Ok)
+        if let Some((_, content)) = self.remembered(&self.known(), path, stamp) {
+            return Ok(content);
+        }
+        let now = self.now();
+        let (entry, is_steady) = hash(path)?;
+        if is_steady {
+            self.learn(path, entry.stamp, entry.hash, now);
+        }
+        Ok(Content::of(&entry))
     }
 
     /// Returns the stamp of the regular file at `path` and what it holds, where that is known without reading it: only then has it been left
     /// alone since it was hashed.
     pub fn settled(&self, path: &Path) -> Option<(Stamp, Content)> {
         let stamp = stamp(path).ok()?;
-        self.remembered(path, &stamp).map(|content| (stamp, content))
+        self.remembered(&self.known(), path, &stamp).map(|(_, content)| (stamp, content))
     }
 
-    /// Looks at all `paths`, some of which were seen a moment ago, at once, on `jobs` threads, and remembers what they hold until [`Files::disturb`]. What cannot be read is
-    /// left for whoever asks for it.
-    pub fn look_ahead(&self, mut paths: Vec<(PathBuf, Option<Stamp>)>, jobs: usize) {
-        paths.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        paths.dedup_by(|(one, _), (other, _)| one == other);
-        let found: Mutex<Vec<(usize, Content)>> = Mutex::new(Vec::with_capacity(paths.len()));
+    /// Looks at all `paths`, some of which were seen a moment ago, at once, on `jobs` threads, and remembers what they hold until
+    /// [`Files::disturb`]. What cannot be read is left for whoever asks for it.
+    pub fn look_ahead(&self, paths: &[(&Path, Option<Stamp>)], jobs: usize) {
+        let round = self.round.load(Ordering::Acquire);
         let unknown: Mutex<Vec<(u64, usize)>> = Mutex::default();
         let jobs = jobs.clamp(1, 1 + paths.len() / 64);
-        each(paths.len(), 128, jobs, &|range| {
-            let mut mine = Vec::with_capacity(range.len());
+        each(paths.len(), 256, jobs, &|range| {
+            let mut mine = Vec::new();
+            let known = self.known();
             for index in range {
-                let (path, seen) = &paths[index];
+                let (path, seen) = paths[index];
                 let Some(stamp) = seen.or_else(|| stamp(path).ok()) else { continue };
-                match self.remembered(path, &stamp) {
-                    Some(content) => mine.push((index, content)),
-                    None => unknown.lock().unwrap_or_else(PoisonError::into_inner).push((stamp.size, index)),
+                match self.remembered(&known, path, &stamp) {
+                    Some((row, _)) => known.mark(row, round),
+                    None => mine.push((stamp.size, index)),
                 }
             }
-            found.lock().unwrap_or_else(PoisonError::into_inner).append(&mut mine);
+            drop(known);
+            unknown.lock().unwrap_or_else(PoisonError::into_inner).append(&mut mine);
         });
         let mut unknown = unknown.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = HashSet::with_capacity(unknown.len());
+        unknown.retain(|(_, index)| seen.insert(paths[*index].0.as_os_str()));
         // The largest first, so that no thread is left with one at the end.
-        unknown.sort_unstable_by(|a, b| b.cmp(a));
+        unknown.sort_unstable_by_key(|(size, index)| (u64::MAX - size, *index));
         let threads = jobs.max(if unknown.iter().map(|(size, _)| size).sum::<u64>() > 1 << 20 { 2 } else { 1 });
-        each(unknown.len(), 8, threads.min(unknown.len().max(1)), &|range| {
-            for (_, index) in &unknown[range] {
-                if let Ok(content) = self.hash(&paths[*index].0) {
-                    found.lock().unwrap_or_else(PoisonError::into_inner).push((*index, content));
-                }
-            }
-        });
-        let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let mut fresh = self.fresh.write().unwrap_or_else(PoisonError::into_inner);
-        fresh.extend(found.into_iter().map(|(index, content)| (std::mem::take(&mut paths[index].0), content)));
+        // What is large goes one by one.
+        let large = unknown.partition_point(|(size, _)| *size > 1 << 20);
+        for (files, batch) in [(&unknown[..large], 1), (&unknown[large..], BATCH)] {
+            each(files.len(), batch, threads.min(files.len().max(1)), &|range| {
+                self.hash_all(files[range].iter().map(|(_, index)| paths[*index].0), round);
+            });
+        }
+    }
+
+    /// Hashes files, and marks them in the round.
+    fn hash_all<'p>(&self, paths: impl Iterator<Item = &'p Path>, round: u32) {
+        let now = self.now();
+        let hashed: Vec<(&Path, Entry)> =
+            paths.filter_map(|path| Some((path, hash(path).ok().filter(|(_, is_steady)| *is_steady)?.0))).collect();
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        for (path, entry) in hashed {
+            let row = self.write_down(&mut known, path, entry, now);
+            known.mark(row, round);
+        }
     }
 
     /// Returns the time that the file system would give to a file that is written now, or somewhat earlier, in nanoseconds since 1970;
@@ -164,54 +199,67 @@ impl Files {
 
     /// Forgets what was looked at ahead, because a step may have changed it: from here on each file is looked at when it is asked for.
     pub fn disturb(&self) {
-        if !self.fresh.read().unwrap_or_else(PoisonError::into_inner).is_empty() {
-            self.fresh.write().unwrap_or_else(PoisonError::into_inner).clear();
-        }
+        self.round.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Remembers what a file was found to hold, when it had `stamp`.
-    pub fn learn(&self, path: &Path, stamp: Stamp, hash: Hash) {
-        let is_settled = self.now().is_some_and(|now| stamp.latest().saturating_add(SETTLED) <= now);
-        let name = self.name(path);
+    /// Remembers what a file was found to hold, which had `stamp` before and after it was read; `now` is the time before that.
+    pub fn learn(&self, path: &Path, stamp: Stamp, hash: Hash, now: Option<i64>) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if is_settled {
-            known.insert(name, Entry { stamp, hash });
-            self.is_changed.store(true, Ordering::Relaxed);
-        } else if known.remove(name) {
-            self.is_changed.store(true, Ordering::Relaxed);
-        }
+        self.write_down(&mut known, path, Entry { stamp, hash }, now);
     }
 
-    fn remembered(&self, path: &Path, stamp: &Stamp) -> Option<Content> {
+    fn write_down(&self, known: &mut Table, path: &Path, entry: Entry, now: Option<i64>) -> usize {
+        // By the time before it was read: had it been left alone only since, it may have been written to while it was read.
+        let is_settled = now.is_some_and(|now| entry.stamp.latest().saturating_add(SETTLED) <= now);
+        let name = self.name(path);
+        let (row, is_changed) = if is_settled { (known.insert(name, entry), true) } else { known.insert_passing(name, entry) };
+        if is_changed {
+            self.is_changed.store(true, Ordering::Relaxed);
+        }
+        row
+    }
+
+    fn remembered(&self, known: &Table, path: &Path, stamp: &Stamp) -> Option<(usize, Content)> {
         if self.paranoid {
             return None;
         }
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let entry = known.get(self.name(path)).filter(|entry| entry.stamp == *stamp)?;
-        Some(Content { digest: Digest { hash: entry.hash, size: stamp.size }, executable: is_executable(stamp.mode) })
+        let row = known.find(self.name(path))?;
+        let entry = known.kept(row).filter(|entry| entry.stamp == *stamp)?;
+        Some((row, Content::of(&entry)))
     }
 
-    /// Hashes a file; one that changes meanwhile is hashed again, since what was read may never have been its content.
-    fn hash(&self, path: &Path) -> io::Result<Content> {
-        let mut tries = 0;
-        loop {
-            let mut file = open(path)?;
-            let before = Stamp::of(&file.metadata()?);
-            let digest = Digest::of_reader(&mut file, &mut |_| Ok(()))?;
-            let after = Stamp::of(&file.metadata()?);
-            tries += 1;
-            if before == after {
-                self.learn(path, before, digest.hash);
-            } else if tries < 3 {
-                continue;
-            }
-            return Ok(Content { digest, executable: is_executable(after.mode) });
-        }
+    fn known(&self) -> RwLockReadGuard<'_, Table> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Files of the project are known by their place in it, so that a table is of use after the project was moved.
     fn name<'p>(&self, path: &'p Path) -> &'p [u8] {
-        path.strip_prefix(&self.root).unwrap_or(path).as_os_str().as_encoded_bytes()
+        let whole = path.as_os_str().as_encoded_bytes();
+        let below = whole.strip_prefix(self.root.as_os_str().as_encoded_bytes()).and_then(|rest| rest.strip_prefix(b"/"));
+        // What begins with a slash is a path of its own.
+        below.filter(|below| !below.starts_with(b"/")).unwrap_or(whole)
+    }
+}
+
+impl Content {
+    fn of(Entry { stamp, hash }: &Entry) -> Self {
+        Self { digest: Digest { hash: *hash, size: stamp.size }, executable: is_executable(stamp.mode) }
+    }
+}
+
+/// Hashes a file; one that changes meanwhile is hashed again, since what was read may never have been its content. Tells whether it was
+/// left alone at last.
+fn hash(path: &Path) -> io::Result<(Entry, bool)> {
+    let mut tries = 0;
+    loop {
+        let (mut file, before) = open(path)?;
+        let digest = Digest::of_reader(&mut file, &mut |_| Ok(()))?;
+        let after = Stamp::of(&file.metadata()?);
+        tries += 1;
+        let is_steady = before == after && digest.size == after.size;
+        if is_steady || tries == 3 {
+            return Ok((Entry { stamp: Stamp { size: digest.size, ..after }, hash: digest.hash }, is_steady));
+        }
     }
 }
 
@@ -219,11 +267,12 @@ impl Files {
 const TABLE: &str = "files";
 
 /// Opens a regular file for reading, without following a link and without waiting for a pipe.
-fn open(path: &Path) -> io::Result<File> {
+fn open(path: &Path) -> io::Result<(File, Stamp)> {
     use std::os::unix::fs::OpenOptionsExt;
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let file = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(no_file(path)) }
+    let metadata = file.metadata()?;
+    if metadata.is_file() { Ok((file, Stamp::of(&metadata))) } else { Err(no_file(path)) }
 }
 
 fn stamp(path: &Path) -> io::Result<Stamp> {
@@ -279,8 +328,8 @@ mod tests {
         let stamp = stamp(&path).unwrap();
         for (moved, believed) in [(0, false), (SETTLED / 2, false), (SETTLED + 1_000_000_000, true), (-SETTLED, false)] {
             let stamp = Stamp { modified: stamp.modified - moved, changed: stamp.changed - moved, ..stamp };
-            files.learn(&path, stamp, Hash::of(b"one"));
-            assert_eq!(files.remembered(&path, &stamp).is_some(), believed, "{moved}");
+            files.learn(&path, stamp, Hash::of(b"one"), files.now());
+            assert_eq!(files.remembered(&files.known(), &path, &stamp).is_some(), believed, "{moved}");
         }
     }
 
@@ -318,7 +367,7 @@ mod tests {
         fs::remove_dir_all(place.state()).unwrap();
         let files = Files::load(place.folder.path(), None, false);
         assert_eq!(files.content(&path).unwrap().digest, Digest::of(b"one"));
-        assert!(files.remembered(&path, &stamp).is_none());
+        assert!(files.remembered(&files.known(), &path, &stamp).is_none());
     }
 
     #[test]
@@ -326,11 +375,52 @@ mod tests {
         let place = Place::new();
         let paths: Vec<PathBuf> = (0..300).map(|number| place.write(&format!("f{number}"), "old", Duration::ZERO)).collect();
         let files = place.files();
-        files.look_ahead(paths.iter().cloned().chain([place.folder.path().join("none")]).map(|path| (path, None)).collect(), 2);
+        let none = place.folder.path().join("none");
+        files.look_ahead(&paths.iter().chain([&none, &paths[3]]).map(|path| (path.as_path(), None)).collect::<Vec<_>>(), 2);
         fs::write(&paths[7], "new").unwrap();
         assert_eq!(files.content(&paths[7]).unwrap().digest, Digest::of(b"old"));
         files.disturb();
         assert_eq!(files.content(&paths[7]).unwrap().digest, Digest::of(b"new"));
+    }
+
+    #[test]
+    fn one_that_is_written_to_while_it_is_read_is_not_believed() {
+        let place = Place::new();
+        let path = place.write("a", "one", Duration::from_mins(1));
+        let files = place.files();
+        let stamp = stamp(&path).unwrap();
+        // However long the hashing took: what counts is how the file had been left alone before.
+        let (begun, ended) = (stamp.changed + SETTLED / 2, stamp.changed + SETTLED * 5);
+        files.learn(&path, stamp, Hash::of(b"torn"), Some(begun));
+        assert!(files.remembered(&files.known(), &path, &stamp).is_none());
+        files.learn(&path, stamp, Hash::of(b"one"), Some(ended));
+        assert!(files.remembered(&files.known(), &path, &stamp).is_some());
+        files.learn(&path, stamp, Hash::of(b"torn"), None);
+        assert!(files.remembered(&files.known(), &path, &stamp).is_none());
+    }
+
+    #[test]
+    fn what_was_seen_a_moment_ago_is_asked_for_by_its_stamp() {
+        let place = Place::new();
+        let path = place.write("a", "one", Duration::from_mins(1));
+        let files = place.files();
+        let seen = stamp(&path).unwrap();
+        fs::write(&path, "two!").unwrap();
+        // Another stamp than what is there: nothing is known of it, so the file is read.
+        assert_eq!(files.content_seen(&path, Some(seen)).unwrap().digest, Digest::of(b"two!"));
+        files.look_ahead(&[(&path, None)], 1);
+        assert_eq!(files.content_seen(&path, Some(seen)).unwrap().digest, Digest::of(b"two!"));
+        fs::write(&path, "three").unwrap();
+        files.disturb();
+        assert_eq!(files.content_seen(&path, Some(seen)).unwrap().digest, Digest::of(b"three"));
+    }
+
+    #[test]
+    fn a_name_is_of_one_path_only() {
+        let files = Files::load(Path::new("/p"), None, false);
+        let named = ["/p/a", "/pa", "/p", "/p//a", "/a", "a/b", "/p/p/a"].map(|path| files.name(Path::new(path)).to_vec());
+        assert_eq!(named[0], b"a");
+        assert!(named.iter().enumerate().all(|(place, name)| !named[..place].contains(name)));
     }
 
     #[test]

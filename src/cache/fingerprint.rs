@@ -113,6 +113,24 @@ impl Fingerprint {
         self.last = Some(place);
     }
 
+    /// Makes room for so many ingredients whose names and values are so many bytes together.
+    pub fn reserve(&mut self, count: usize, bytes: usize) {
+        self.bytes.reserve(count * (1 + 4 + 4) + bytes);
+    }
+
+    /// Adds all ingredients of `part`, which come after all that were added before.
+    ///
+    /// # Panics
+    /// As [`Fingerprint::add`].
+    pub fn append(&mut self, part: &Self) {
+        let Some(first) = part.ingredients().next() else { return };
+        let place = self.bytes.len();
+        self.add(first.kind, first.name, first.value);
+        let begun = self.bytes.len() - place;
+        self.bytes.extend_from_slice(&part.bytes[HEADER.len() + begun..]);
+        self.last = part.last.map(|last| place + last - HEADER.len());
+    }
+
     /// Returns the canonical bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -264,6 +282,15 @@ mod tests {
         fn what_was_written_is_read_back(parts in parts()) {
             let fingerprint = build(&parts);
             prop_assert_eq!(Fingerprint::parse(fingerprint.bytes().to_vec()), Some(fingerprint));
+        }
+
+        #[test]
+        fn in_two_parts_it_is_the_same(parts in parts(), at in any::<prop::sample::Index>()) {
+            let at = at.index(parts.len() + 1);
+            let half = |is_second: bool| parts.clone().into_iter().enumerate().filter(move |(place, _)| (*place >= at) == is_second);
+            let mut first = build(&half(false).map(|(_, part)| part).collect());
+            first.append(&build(&half(true).map(|(_, part)| part).collect()));
+            prop_assert_eq!(first, build(&parts));
         }
 
         #[test]

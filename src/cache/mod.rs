@@ -14,6 +14,7 @@ pub mod custody;
 pub mod files;
 pub mod fingerprint;
 pub mod hold;
+mod index;
 pub mod log;
 mod mark;
 pub mod outputs;

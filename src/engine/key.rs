@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::memory::Memory;
 use crate::base::glob::Glob;
@@ -63,21 +64,39 @@ impl Memory<'_> {
         self.add_steps(id, &mut few);
         self.add_variables(id, &mut few);
         self.add_services(id, &mut few);
-        let listing = self.listing(id)?;
-        if let Some(name) = &listing.unnameable {
-            return Err(format!("the name of the input `{}` is not text in UTF-8", visible(name)));
-        }
+        let inputs = self.inputs(id)?;
         let mut fingerprint = Fingerprint::default();
+        fingerprint.reserve(few.len(), inputs.bytes().len() + few.iter().map(|((_, name), value)| name.len() + value.len()).sum::<usize>());
         for ((kind, name), value) in &few {
             fingerprint.add(*kind, name, value);
         }
+        fingerprint.append(&inputs);
+        Ok(fingerprint)
+    }
+
+    /// Returns the part of the fingerprint that is about the inputs. Those that many stages have alike are looked up once, as long as no
+    /// step has run.
+    fn inputs(&self, id: StageId) -> Result<Arc<Fingerprint>, Unkeyed> {
+        let listing = self.listing(id)?;
+        if let Some(known) = self.parts.get(&listing) {
+            return Ok(known);
+        }
+        if let Some(name) = &listing.unnameable {
+            return Err(format!("the name of the input `{}` is not text in UTF-8", visible(name)));
+        }
+        let mut part = Fingerprint::default();
+        part.reserve(listing.inputs.len(), listing.inputs.iter().map(|input| input.name.len() + 1 + 32).sum());
         let mut value = Vec::with_capacity(64);
         for input in &listing.inputs {
             value.clear();
             self.value(input, &mut value)?;
-            fingerprint.add(Kind::Input, input.name.as_bytes(), &value);
+            part.add(Kind::Input, input.name.as_bytes(), &value);
         }
-        Ok(fingerprint)
+        let part = Arc::new(part);
+        if self.plan.pipeline.stage(id).inputs.is_none() {
+            self.parts.keep(listing, &part);
+        }
+        Ok(part)
     }
 
     /// Adds the programs that another stage makes, which this one starts and does not need: no input, and in no R, they count by content.
@@ -177,7 +196,7 @@ impl Memory<'_> {
 
     fn value(&self, input: &Input, value: &mut Vec<u8>) -> Result<(), Unkeyed> {
         match &input.kind {
-            InputKind::File => match self.checkout.files.content(&input.path) {
+            InputKind::File => match self.checkout.files.content_seen(&input.path, input.stamp) {
                 Ok(content) => {
                     value.push(if content.executable { b'x' } else { b'f' });
                     value.extend_from_slice(&content.digest.hash.0);

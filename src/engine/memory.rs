@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::checkout::Checkout;
 use super::identities::{Asker, Identities};
 use super::known::Known;
+use super::parts::Parts;
 use super::plan::Plan;
 use super::reason;
 use crate::base::digest::Hash;
@@ -46,6 +47,8 @@ pub struct Memory<'a> {
     pub(super) others_at_start: u64,
     /// What stages read; until a step has run.
     listings: Mutex<HashMap<StageId, Arc<Listing>>>,
+    /// What listings that stages share are in a fingerprint; until a step has run.
+    pub(super) parts: Parts,
     is_disturbed: AtomicBool,
     /// What is known by traces, where they are believed.
     pub(super) known: Option<Known>,
@@ -103,6 +106,7 @@ impl<'a> Memory<'a> {
             compared: Mutex::new(vec![others; count]),
             others_at_start: others,
             listings: Mutex::default(),
+            parts: Parts::default(),
             is_disturbed: AtomicBool::new(false),
             known: None,
         }
@@ -112,7 +116,8 @@ impl<'a> Memory<'a> {
     pub(super) fn with(mut self, identities: Identities, jobs: usize) -> Self {
         self.identities = identities;
         if self.checkout.reads() || self.checkout.writes() {
-            self.checkout.files.look_ahead(self.identities.files().into_iter().map(|path| (path, None)).collect(), jobs);
+            let programs = self.identities.files();
+            self.checkout.files.look_ahead(&programs.iter().map(|path| (path.as_path(), None)).collect::<Vec<_>>(), jobs);
         }
         self
     }
@@ -136,20 +141,21 @@ impl<'a> Memory<'a> {
         if !self.checkout.reads() && !self.checkout.writes() {
             return;
         }
-        let stages: Vec<StageId> =
-            self.plan.stages.iter().copied().filter(|id| self.plan.pipeline.stage(*id).cache && self.known(*id).is_none()).collect();
-        let paths = Mutex::new(Vec::new());
+        let is_open = |id: &StageId| self.plan.pipeline.stage(*id).cache && self.known(*id).is_none();
+        let stages: Vec<StageId> = self.plan.stages.iter().copied().filter(is_open).collect();
+        let listings = Mutex::new(Vec::new());
         each(stages.len(), 16, jobs.min(stages.len().div_ceil(16)).max(1), &|range| {
-            let mut mine = Vec::new();
-            for id in &stages[range] {
-                // A stage whose inputs cannot be listed says so when its turn comes.
-                let Ok(listing) = self.listing(*id) else { continue };
-                let files = listing.inputs.iter().filter(|input| matches!(input.kind, InputKind::File));
-                mine.extend(files.map(|input| (input.path.clone(), input.stamp)));
-            }
-            paths.lock().unwrap_or_else(PoisonError::into_inner).append(&mut mine);
+            // A stage whose inputs cannot be listed says so when its turn comes.
+            let mut mine: Vec<_> = stages[range].iter().filter_map(|id| self.listing(*id).ok()).collect();
+            listings.lock().unwrap_or_else(PoisonError::into_inner).append(&mut mine);
         });
-        self.checkout.files.look_ahead(paths.into_inner().unwrap_or_else(PoisonError::into_inner), jobs);
+        let mut listings: Vec<Arc<Listing>> = listings.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // Many stages may have the very same one.
+        listings.sort_unstable_by_key(Arc::as_ptr);
+        listings.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        let files = listings.iter().flat_map(|listing| &listing.inputs).filter(|input| matches!(input.kind, InputKind::File));
+        let paths: Vec<_> = files.map(|input| (input.path.as_path(), input.stamp)).collect();
+        self.checkout.files.look_ahead(&paths, jobs);
     }
 
     /// Forgets what was looked at ahead, because a step may change it.
@@ -158,6 +164,7 @@ impl<'a> Memory<'a> {
         self.checkout.disturb();
         self.identities.disturb();
         self.listings.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.parts.close();
     }
 
     /// Returns what the stage reads.
@@ -174,8 +181,10 @@ impl<'a> Memory<'a> {
         let inside = self.asker().programs(id).inside;
         let listing = self.checkout.lister.list(&stage.dir, stage.inputs.as_deref(), &inside);
         let listing = listing.map_err(|error| format!("its inputs cannot be listed: {error}"))?;
-        if !is_disturbed {
-            self.listings.lock().unwrap_or_else(PoisonError::into_inner).insert(id, listing.clone());
+        let mut listings = self.listings.lock().unwrap_or_else(PoisonError::into_inner);
+        // Asked again, since all is forgotten only once: what was seen before a step ran must not be kept after it.
+        if !self.is_disturbed.load(Ordering::SeqCst) {
+            listings.insert(id, listing.clone());
         }
         Ok(listing)
     }

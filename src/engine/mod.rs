@@ -24,6 +24,7 @@ mod known;
 pub mod memory;
 mod mention;
 mod others;
+mod parts;
 pub mod plan;
 mod reporting;
 mod reports;

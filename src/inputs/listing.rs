@@ -94,6 +94,23 @@ impl Found {
         }
     }
 
+    /// Adds what was found elsewhere.
+    pub(super) fn merge(&mut self, other: Self) {
+        let Self { mut inputs, unnameable, links } = other;
+        if self.inputs.is_empty() {
+            self.inputs = inputs;
+        } else {
+            self.inputs.append(&mut inputs);
+        }
+        if let Some(name) = unnameable {
+            self.name(&name);
+        }
+        for (name, pending) in links {
+            let known = self.links.entry(name).or_insert_with(|| pending.clone());
+            known.whole |= pending.whole;
+        }
+    }
+
     /// Adds an input by its final name.
     pub(super) fn add(&mut self, name: String, path: PathBuf, kind: InputKind) {
         self.inputs.push(Input { name, path, kind, stamp: None });
@@ -111,7 +128,8 @@ impl Found {
 
     /// Returns the list, once no link is left to follow.
     pub(super) fn finish(mut self) -> Listing {
-        self.inputs.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        // Stable, since what was named in order is found in order: then there is nothing to do.
+        self.inputs.sort_by(|a, b| a.name.cmp(&b.name));
         self.inputs.dedup_by(|a, b| a.name == b.name);
         Listing { inputs: self.inputs, unnameable: self.unnameable.map(|name| name.to_string_lossy().into_owned()) }
     }

@@ -13,4 +13,5 @@ pub mod naming;
 mod selected;
 pub mod trail;
 mod unignored;
+mod walk;
 pub mod written;

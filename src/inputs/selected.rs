@@ -12,8 +12,13 @@ use std::path::{Path, PathBuf};
 use super::folders::Kind;
 use super::ground::{Ground, Place};
 use super::listing::Found;
+use super::walk::walk;
 use crate::base::glob::Glob;
+use crate::base::parallel::gather;
 use crate::model::stage::Selector;
+
+/// So many selectors are looked at by one thread at once.
+const SOME: usize = 2048;
 
 /// Looks for what selectors mean.
 pub(super) struct Selected<'a> {
@@ -44,6 +49,40 @@ impl Walk<'_> {
     fn is_excluded(&self, path: &Path) -> bool {
         self.excludes.iter().any(|glob| glob.matches_itself(path))
     }
+
+    /// Adds what is selected in a folder to `found`, and the folders to be looked at to `inner`.
+    fn look(&self, ground: &Ground, folder: &Folder, inner: &mut Vec<Folder>, found: &mut Found) -> io::Result<()> {
+        let Folder { path, real, whole } = folder;
+        let mut path = path.clone();
+        for entry in ground.folders.read(real)?.iter() {
+            // Only the base of a pattern leads into them.
+            if entry.name == ".git" || entry.kind == Kind::Other {
+                continue;
+            }
+            path.push(&entry.name);
+            let whole = *whole || self.glob.matches_itself(&path);
+            let is_wanted = whole || (entry.kind == Kind::Folder && self.glob.reaches_below(&path));
+            if is_wanted && !self.is_kept_out(ground, &path, real) {
+                let real = real.join(&entry.name);
+                match entry.kind {
+                    Kind::Folder => inner.push(Folder { path: path.clone(), real, whole }),
+                    Kind::File => found.file(&path, real, None),
+                    Kind::Link => found.link(&path, real, true),
+                    Kind::Other => {}
+                }
+            }
+            path.pop();
+        }
+        Ok(())
+    }
+
+    /// Tells whether `path`, an entry of the folder at `real`, is no input although it is selected.
+    fn is_kept_out(&self, ground: &Ground, path: &Path, real: &Path) -> bool {
+        path == Path::new(".shipway")
+            || ground.claimed.holds_itself(path)
+            || self.is_excluded(path)
+            || (self.through_link && path.file_name().is_some_and(|name| ground.is_real_barred(&real.join(name))))
+    }
 }
 
 impl<'a> Selected<'a> {
@@ -60,9 +99,17 @@ impl<'a> Selected<'a> {
             .filter(|(_, selector)| selector.exclude)
             .map(|(place, selector)| (place, &selector.glob))
             .collect();
-        for (place, selector) in selectors.iter().enumerate().filter(|(_, selector)| !selector.exclude) {
-            let later = &excludes[excludes.partition_point(|(other, _)| *other < place)..];
-            self.take(&selector.glob, later.iter().map(|(_, glob)| *glob))?;
+        let parts = gather(selectors.len(), SOME, &|range| {
+            let mut found = Found::default();
+            let mut some = Selected::new(self.ground, &mut found);
+            for place in range.filter(|place| !selectors[*place].exclude) {
+                let later = &excludes[excludes.partition_point(|(other, _)| *other < place)..];
+                some.take(&selectors[place].glob, later.iter().map(|(_, glob)| *glob))?;
+            }
+            Ok::<Found, io::Error>(found)
+        });
+        for part in parts {
+            self.found.merge(part?);
         }
         Ok(())
     }
@@ -104,7 +151,9 @@ impl<'a> Selected<'a> {
         match place.kind {
             Kind::Folder => {
                 let start = Folder { path: base.to_owned(), real: place.real, whole: glob.takes_all_below(base) };
-                return self.walk(&Walk { glob, excludes, through_link }, start);
+                let way = Walk { glob, excludes, through_link };
+                let ground = self.ground;
+                return walk(start, self.found, &|folder, inner, found| way.look(ground, folder, inner, found));
             }
             Kind::File if glob.is_literal() => self.found.file(base, place.real, place.stamp),
             Kind::Link => self.found.link(base, place.real, true),
@@ -127,39 +176,5 @@ impl<'a> Selected<'a> {
             Some(folder) => folder.entry(name),
             None => Ok(None),
         }
-    }
-
-    fn walk(&mut self, walk: &Walk<'_>, start: Folder) -> io::Result<()> {
-        let mut folders = vec![start];
-        while let Some(Folder { mut path, real, whole }) = folders.pop() {
-            for entry in self.ground.folders.read(&real)?.iter() {
-                // Only the base of a pattern leads into them.
-                if entry.name == ".git" || entry.kind == Kind::Other {
-                    continue;
-                }
-                path.push(&entry.name);
-                let whole = whole || walk.glob.matches_itself(&path);
-                let is_wanted = whole || (entry.kind == Kind::Folder && walk.glob.reaches_below(&path));
-                if is_wanted && !self.is_kept_out(walk, &path, &real) {
-                    let real = real.join(&entry.name);
-                    match entry.kind {
-                        Kind::Folder => folders.push(Folder { path: path.clone(), real, whole }),
-                        Kind::File => self.found.file(&path, real, None),
-                        Kind::Link => self.found.link(&path, real, true),
-                        Kind::Other => {}
-                    }
-                }
-                path.pop();
-            }
-        }
-        Ok(())
-    }
-
-    /// Tells whether `path`, an entry of the folder at `real`, is no input although it is selected.
-    fn is_kept_out(&self, walk: &Walk<'_>, path: &Path, real: &Path) -> bool {
-        path == Path::new(".shipway")
-            || self.ground.claimed.holds_itself(path)
-            || walk.is_excluded(path)
-            || (walk.through_link && path.file_name().is_some_and(|name| self.ground.is_real_barred(&real.join(name))))
     }
 }

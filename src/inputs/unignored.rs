@@ -12,6 +12,7 @@ use super::folders::Kind;
 use super::ground::Ground;
 use super::ignored::{Level, RULES, Rules};
 use super::listing::Found;
+use super::walk;
 use crate::git::repo::{GitError, Repository};
 
 /// What git ignores and tracks in the project.
@@ -26,6 +27,7 @@ pub(super) struct Unignored {
 }
 
 /// A folder to be looked at.
+#[derive(Clone)]
 struct Folder {
     path: PathBuf,
     real: PathBuf,
@@ -70,7 +72,8 @@ impl Unignored {
         }
         let walk = Walk { ground, pipeline_files, may_be_tracked };
         let (level, is_ignored) = if may_be_tracked { self.enter(&path)? } else { (None, false) };
-        self.walk(&walk, Folder { path, real: place.real, level, is_ignored }, found)
+        let start = Folder { path, real: place.real, level, is_ignored };
+        walk::walk(start, found, &|folder, inner, found| self.look(&walk, folder, inner, found))
     }
 
     /// Returns the rules above the folder `path` of the project, and whether they ignore it.
@@ -103,21 +106,18 @@ impl Unignored {
         Ok(level)
     }
 
-    fn walk(&self, walk: &Walk<'_>, start: Folder, found: &mut Found) -> io::Result<()> {
-        let mut folders = vec![start];
-        while let Some(mut folder) = folders.pop() {
-            let entries = walk.ground.folders.read(&folder.real)?;
-            let has_rules = entries.iter().any(|entry| entry.kind == Kind::File && entry.name == RULES);
-            if has_rules && !folder.is_ignored {
-                folder.level = self.rules.enter(&folder.real, folder.level)?;
-            }
-            for entry in entries.iter().filter(|entry| entry.kind != Kind::Other && entry.name != ".git") {
-                folder.path.push(&entry.name);
-                if let Some(inner) = self.meet(walk, &folder, entry.kind, found) {
-                    folders.push(inner);
-                }
-                folder.path.pop();
-            }
+    /// Adds what is not ignored in a folder to `found`, and the folders to be looked at to `inner`.
+    fn look(&self, walk: &Walk<'_>, folder: &Folder, inner: &mut Vec<Folder>, found: &mut Found) -> io::Result<()> {
+        let mut folder = folder.clone();
+        let entries = walk.ground.folders.read(&folder.real)?;
+        let has_rules = entries.iter().any(|entry| entry.kind == Kind::File && entry.name == RULES);
+        if has_rules && !folder.is_ignored {
+            folder.level = self.rules.enter(&folder.real, folder.level)?;
+        }
+        for entry in entries.iter().filter(|entry| entry.kind != Kind::Other && entry.name != ".git") {
+            folder.path.push(&entry.name);
+            inner.extend(self.meet(walk, &folder, entry.kind, found));
+            folder.path.pop();
         }
         Ok(())
     }

@@ -262,3 +262,43 @@ fn a_folder_that_cannot_be_read_is_named() {
     let error = super::super::folders::unreadable("folder", Path::new("/a\nb"), &io::Error::from(io::ErrorKind::PermissionDenied));
     assert_eq!(error.to_string(), "folder `/a\\nb` cannot be read: permission denied");
 }
+
+#[test]
+fn what_several_threads_find_is_all_there_in_order() {
+    let tree = Tree::new(&[".gitignore"]);
+    tree.write(".gitignore", "*.o\n");
+    let mut files = vec![".gitignore".to_owned()];
+    for folder in 0..70 {
+        for file in 0..40 {
+            files.push(format!("f{folder}/g{}/{file}", folder % 7));
+            tree.write(files.last().unwrap(), "");
+        }
+        tree.write(&format!("f{folder}/x.o"), "");
+        tree.link(&format!("f{folder}/link"), "../.gitignore");
+        files.push(format!("f{folder}/link"));
+    }
+    files.sort();
+    let lister = tree.lister(&[]);
+    let names = |listing: &Listing| listing.inputs.iter().map(|input| input.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&lister.list("", None, &[]).unwrap()), files);
+    assert_eq!(names(&lister.list("", Some(&selectors(&["**", "!**/*.o"])), &[]).unwrap()), files);
+    // Each by its name, some twice, and two that are not there.
+    let mut lines: Vec<&str> = files.iter().rev().chain(&files[..500]).map(String::as_str).collect();
+    lines.extend(["f3/none", "none/at/all"]);
+    let listing = lister.list("", Some(&selectors(&lines)), &[]).unwrap();
+    let absent: Vec<&str> =
+        listing.inputs.iter().filter(|input| input.kind == InputKind::Absent).map(|input| input.name.as_str()).collect();
+    assert_eq!(absent, ["f3/none", "none/at/all"]);
+    assert_eq!(listing.inputs.len(), files.len() + 2);
+    // What takes away counts for those before it alone, wherever it stands among thousands.
+    lines[10] = "!f1/**";
+    let listing = lister.list("", Some(&selectors(&lines)), &[]).unwrap();
+    let is_of_first = |name: &&String| name.starts_with("f1/");
+    let before = lines[..10].iter().filter(|name| name.starts_with("f1/")).count();
+    let again = files[..500].iter().filter(is_of_first).count();
+    assert!(before == 0 && again > 0);
+    assert_eq!(names(&listing).iter().filter(is_of_first).count(), files.iter().filter(is_of_first).count());
+    lines[2810] = "!f1/**";
+    let listing = lister.list("", Some(&selectors(&lines)), &[]).unwrap();
+    assert_eq!(names(&listing).iter().filter(is_of_first).count(), again);
+}

@@ -101,6 +101,11 @@ impl Custody<'_> {
             table.insert(path.as_encoded_bytes(), Entry { stamp: found.stamp, hash: UNKNOWN });
         }
         let record = self.record(state);
+        if lying.found.is_empty() && lying.odd.is_empty() {
+            // No record says the same, and most that have no outputs never had any: to write over a file waits for the disk.
+            let _none = fs::remove_file(&record);
+            return;
+        }
         let _forgotten = table::save_over(&table, &record).or_else(|error| {
             if error.kind() != io::ErrorKind::NotFound {
                 return Err(error);

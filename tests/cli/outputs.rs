@@ -536,3 +536,18 @@ steps = ["python3 -c 'import greet; print(greet.WORD, open(\"version\").read())'
         assert_eq!(project.join("lib/greet.py").metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
 }
+
+/// What it left is forgotten then, and no record of nothing is kept.
+#[test]
+fn what_a_stage_left_before_it_had_no_outputs_is_not_its_own_later() {
+    let with = |outputs: &str, step: &str| format!("[stages.a]\ncache = false\n{outputs}steps = [\"{step}\"]\n");
+    let project = Project::new(&with("outputs = [\"o\"]\n", "echo one > o"));
+    let left = || fs::read_dir(project.join(".shipway/left")).map_or(0, Iterator::count);
+    project.brief(&[]);
+    assert_eq!(left(), 1);
+    project.pipeline(&with("", "true")).brief(&[]);
+    assert_eq!(left(), 0);
+    project.pipeline(&with("outputs = [\"o\"]\n", "echo two > o")).brief(&[]);
+    assert_eq!(aside(&project), [("o".to_owned(), "one\n".to_owned())]);
+    assert_eq!(project.read("o"), "two\n");
+}

@@ -2,11 +2,12 @@
 //!
 //! One thread a step and one `poll(2)` over both streams, the process (`watch`) and the wish to stop. The step is over when its first process is; a grandchild that keeps a stream open does not hold it up.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -67,7 +68,7 @@ struct Stop {
 /// A step's process, from its start to its end.
 struct Running<'a> {
     around: &'a Surroundings<'a>,
-    handle: Arc<duct::Handle>,
+    child: Child,
     pid: Pid,
     watch: Watch,
     streams: Streams,
@@ -84,44 +85,29 @@ struct Ready {
 
 impl<'a> Running<'a> {
     fn start(around: &'a Surroundings<'a>, command: &StepCommand) -> Result<Self, String> {
-        if !command.dir.is_dir() {
-            return Err(format!("its directory `{}` does not exist", crate::base::text::visible(&command.dir.to_string_lossy())));
-        }
-        let name = command.words.first().map(String::as_str).unwrap_or_default();
-        let program = program::find(name, command.env.get(&OsString::from("PATH")).map(OsString::as_os_str), &command.dir)?;
-        let failed = |error: io::Error| format!("`{}` cannot be started: {}", crate::base::text::visible(name), explain(&error));
+        let program = program_of(command).map_err(|reason| lost_dir(command).unwrap_or(reason))?;
+        let failed = |error: io::Error| why_not(command, &error);
         let (stdout, stdout_writer) = io::pipe().map_err(failed)?;
         let (stderr, stderr_writer) = io::pipe().map_err(failed)?;
-        let (called, has_terminal) = (name.to_owned(), around.has_terminal);
-        // The expression holds the writing ends: it must be gone before we wait for the end of the streams.
-        let handle = duct::cmd(program, &command.words[1..])
-            .dir(&command.dir)
-            .full_env(&command.env)
-            .stdin_null()
-            .stdout_file(stdout_writer)
-            .stderr_file(stderr_writer)
-            .unchecked()
-            .before_spawn(move |process| {
-                process.arg0(&called);
-                if has_terminal {
-                    own_session(process);
-                } else {
-                    process.process_group(0);
-                }
-                Ok(())
-            })
-            .start()
-            .map_err(failed)?;
-        let pid = handle.pids().first().and_then(|pid| Pid::from_raw(i32::try_from(*pid).ok()?)).ok_or("its process has no number")?;
+        // It holds the writing ends, and is gone before we wait for the end of the streams.
+        let mut process = bare(&program);
+        process.arg0(name_of(command)).args(&command.words[1..]).current_dir(&command.dir).env_clear().envs(&command.env);
+        process.stdin(Stdio::null()).stdout(stdout_writer).stderr(stderr_writer);
+        if around.has_terminal {
+            own_session(&mut process);
+        } else {
+            process.process_group(0);
+        }
+        let mut child = process.spawn().map_err(failed)?;
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or("its process has no number")?;
         // The process is not waited for yet, so its number is still its own.
-        let handle = Arc::new(handle);
-        let watch = Watch::new(pid, &handle).map_err(|error| {
+        let watch = Watch::new(pid).map_err(|error| {
             // What cannot be watched must not run; it has had no time to start anything.
             let _gone = kill_process_group(pid, Signal::KILL);
-            let _status = handle.wait();
+            let _status = child.wait();
             failed(error)
         })?;
-        Ok(Self { around, handle, pid, watch, streams: Streams::new(stdout, stderr), signal: command.stop, stop: None })
+        Ok(Self { around, child, pid, watch, streams: Streams::new(stdout, stderr), signal: command.stop, stop: None })
     }
 
     fn supervise(&mut self, token: Token, deadline: Option<Instant>, output: &mut OutputSink<'_>) -> StepEnd {
@@ -142,7 +128,7 @@ impl<'a> Running<'a> {
             None => self.linger(output),
         }
         let left_behind = self.around.sweep.ended(token);
-        let status = self.handle.wait().map(|output| output.status);
+        let status = self.child.wait();
         self.drain(output);
         let ending = match (self.stop.take(), status) {
             (Some(stop), _) => stop.why,
@@ -283,6 +269,39 @@ impl<'a> Running<'a> {
         }
         self.streams.close(self.around.masker, output);
     }
+}
+
+/// Returns a process that is not started yet. By std alone: what more there is to do for it, `supervise` does, and a step costs no copy of our own
+/// environment and no second descriptor of its streams.
+#[expect(clippy::disallowed_methods, reason = "this is the place where steps are started")]
+fn bare(program: &Path) -> Command {
+    Command::new(program)
+}
+
+fn name_of(command: &StepCommand) -> &str {
+    command.words.first().map(String::as_str).unwrap_or_default()
+}
+
+/// Returns where the program is, without a look where its name says it: the system looks anyway.
+fn program_of(command: &StepCommand) -> Result<PathBuf, String> {
+    let name = name_of(command);
+    if name.contains('/') { Ok(command.dir.join(name)) } else { found(command) }
+}
+
+fn found(command: &StepCommand) -> Result<PathBuf, String> {
+    program::find(name_of(command), command.env.get(OsStr::new("PATH")).map(AsRef::as_ref), &command.dir)
+}
+
+/// Returns what to say where the directory of a step does not exist.
+fn lost_dir(command: &StepCommand) -> Option<String> {
+    let shown = || crate::base::text::visible(&command.dir.to_string_lossy()).into_owned();
+    (!command.dir.is_dir()).then(|| format!("its directory `{}` does not exist", shown()))
+}
+
+/// Returns why a step did not start, in the words of its reader: where it ran, what was started, and only then what the system says.
+fn why_not(command: &StepCommand, error: &io::Error) -> String {
+    let of_system = || format!("`{}` cannot be started: {}", crate::base::text::visible(name_of(command)), explain(error));
+    lost_dir(command).or_else(|| found(command).err()).unwrap_or_else(of_system)
 }
 
 /// Returns why a program that was found did not start.

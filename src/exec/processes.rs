@@ -3,7 +3,8 @@
 //! Elsewhere than on Linux it shows none, and a step is known by its process group alone.
 
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -40,13 +41,6 @@ impl Process {
             return Vec::new();
         };
         entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter_map(Self::look).collect()
-    }
-
-    /// Returns the pids of the children of one of our threads. Those whose parents ended are given to the main thread, whose number
-    /// is the process's own.
-    pub(super) fn children(thread: i32) -> Vec<i32> {
-        let children = fs::read_to_string(format!("/proc/self/task/{thread}/children")).unwrap_or_default();
-        children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
     }
 
     /// Returns our threads.
@@ -97,6 +91,30 @@ impl Process {
             // It may have ended by itself in between.
             let _ended = kill_process(pid, Signal::KILL);
         }
+    }
+}
+
+/// The children of one of our threads, as they are whenever it is asked. Those whose parents ended are given to the main thread, whose
+/// number is the process's own.
+#[derive(Debug)]
+pub(super) struct Children(Option<File>);
+
+impl Children {
+    /// Opens the list of the thread's children: once, since to find it costs more than to read it.
+    pub(super) fn of(thread: i32) -> Self {
+        Self(File::open(format!("/proc/self/task/{thread}/children")).ok())
+    }
+
+    /// Returns their pids.
+    pub(super) fn pids(&self) -> Vec<i32> {
+        let (mut text, mut piece) = (Vec::new(), [0; 512]);
+        // From its beginning it is made anew.
+        while let Some(file) = &self.0
+            && let Ok(length @ 1..) = file.read_at(&mut piece, text.len() as u64)
+        {
+            text.extend_from_slice(&piece[..length]);
+        }
+        String::from_utf8_lossy(&text).split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
     }
 }
 

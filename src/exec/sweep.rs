@@ -14,7 +14,7 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::executor::Owner;
 use super::guard::Guard;
-use super::processes::{Process, descendants};
+use super::processes::{Children, Process, descendants};
 #[cfg(target_os = "linux")]
 use super::watch::Watch;
 
@@ -28,7 +28,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Sweep {
     guard: Option<Guard>,
+    /// What was given to us, or begun by the main thread.
+    given: Children,
     state: Mutex<State>,
+}
+
+thread_local! {
+    /// What the thread that calls has begun.
+    static BEGUN: Children = Children::of(this_thread());
 }
 
 #[derive(Debug, Default)]
@@ -61,7 +68,7 @@ impl Sweep {
             // Without it a step is known by its process group alone.
             let _without = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
         }
-        Self { guard, state: Mutex::default() }
+        Self { guard, given: Children::of(main_thread()), state: Mutex::default() }
     }
 
     /// Notes that a step of `owner` is about to begin: from here on what names the owner is the step's.
@@ -98,7 +105,7 @@ impl Sweep {
         }
         // What is begun as a sibling of a step belongs to the thread that began the step.
         let mut left = std::mem::take(&mut state.unnamed);
-        left.extend(self.clear(&mut state, Some(&step), &[main_thread(), this_thread()]));
+        left.extend(self.clear(&mut state, Some(&step), &|| [self.given.pids(), BEGUN.with(Children::pids)].concat()));
         if let Some(guard) = &self.guard {
             guard.watch(step.slot, 0);
         }
@@ -109,8 +116,9 @@ impl Sweep {
     pub(super) fn finish(&self) -> Vec<String> {
         let mut state = self.lock();
         state.strays.clear();
+        let threads: Vec<Children> = Process::own_threads().into_iter().map(Children::of).collect();
         let mut left = std::mem::take(&mut state.unnamed);
-        left.extend(self.clear(&mut state, None, &Process::own_threads()));
+        left.extend(self.clear(&mut state, None, &|| threads.iter().flat_map(Children::pids).collect()));
         left
     }
 
@@ -122,16 +130,16 @@ impl Sweep {
     /// ours: they come from a shipway that ran in one and was killed.
     pub(super) fn look(&self) {
         let mut state = self.lock();
-        let left = self.clear(&mut state, None, &[main_thread()]);
+        let left = self.clear(&mut state, None, &|| self.given.pids());
         state.unnamed.extend(left);
     }
 
-    fn clear(&self, state: &mut State, step: Option<&Running>, threads: &[i32]) -> Vec<String> {
+    fn clear(&self, state: &mut State, step: Option<&Running>, begun: &dyn Fn() -> Vec<i32>) -> Vec<String> {
         let mut left = Vec::new();
         let mut doomed: HashSet<i32> = HashSet::new();
         for round in 0..ROUNDS {
             let due: Vec<Process> = {
-                let orphans = self.orphans(state, step, threads);
+                let orphans = self.orphans(state, step, begun());
                 orphans.into_iter().filter(|orphan| doomed.contains(&orphan.pid) || state.is_due(orphan, step)).collect()
             };
             if due.is_empty() {
@@ -153,10 +161,10 @@ impl Sweep {
 
     /// Returns the processes that were given to us, or begun beside a step, and live; those that ended are waited for. The steps
     /// themselves are not among them.
-    fn orphans(&self, state: &State, step: Option<&Running>, threads: &[i32]) -> Vec<Process> {
+    fn orphans(&self, state: &State, step: Option<&Running>, begun: Vec<i32>) -> Vec<Process> {
         let own = self.guard.as_ref().map_or(0, Guard::pid);
         let is_step = |pid: i32| step.into_iter().chain(state.running.values()).any(|running| running.group == pid);
-        let pids = threads.iter().flat_map(|thread| Process::children(*thread)).filter(|pid| *pid != own && !is_step(*pid));
+        let pids = begun.into_iter().filter(|pid| *pid != own && !is_step(*pid));
         let (ended, alive): (Vec<Process>, Vec<Process>) = pids.filter_map(Process::look).partition(|process| process.ended);
         for process in ended {
             reap(process.pid);

@@ -2,21 +2,22 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 
 use rustix::process::Pid;
+#[cfg(not(target_os = "linux"))]
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 /// Watches one child of ours.
 #[derive(Debug)]
 pub(super) struct Watch(OwnedFd);
 
 impl Watch {
-    /// Watches the process `pid`, which `handle` started and nobody has waited for yet.
+    /// Watches the process `pid`, a child of ours that nobody has waited for yet.
     ///
     /// # Errors
     /// Where the system has no file descriptors left.
     #[cfg(target_os = "linux")]
-    pub(super) fn new(pid: Pid, _handle: &Arc<duct::Handle>) -> io::Result<Self> {
+    pub(super) fn new(pid: Pid) -> io::Result<Self> {
         Self::child(pid)
     }
 
@@ -28,11 +29,12 @@ impl Watch {
 
     /// Where processes have no file descriptors, a thread waits, and closes a pipe.
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn new(_pid: Pid, handle: &Arc<duct::Handle>) -> io::Result<Self> {
+    pub(super) fn new(pid: Pid) -> io::Result<Self> {
         let (reader, writer) = io::pipe()?;
-        let handle = Arc::clone(handle);
         std::thread::Builder::new().spawn(move || {
-            let _status = handle.wait();
+            // It is left to whoever started it to wait for it for good.
+            let ends = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            while matches!(waitid(WaitId::Pid(pid), ends), Err(rustix::io::Errno::INTR)) {}
             drop(writer);
         })?;
         Ok(Self(reader.into()))

@@ -468,3 +468,14 @@ fn completions_and_the_manual_are_made() {
         assert!(page.contains(text), "{text}");
     }
 }
+
+/// Programs are looked for when they are started: one that an earlier step puts in front is the one.
+#[test]
+fn a_program_that_a_step_installs_is_the_one_that_is_started() {
+    let project = Project::new("[stages.a]\ncache = false\nsteps = [[\"greet\"], \"cp second first/greet\", [\"greet\"]]\n");
+    project.script("second", "#!/bin/sh\necho new\n").write("first/.keep", "").script("last/greet", "#!/bin/sh\necho old\n");
+    let mut command = project.command(["run", "--format", "json"]);
+    command.env("PATH", format!("{0}/first:{0}/last:{1}", project.path().display(), std::env::var("PATH").unwrap()));
+    let events = crate::project::events(&crate::project::said(command).exits(0).stdout);
+    assert_eq!(output(&events, "a", "stdout"), "old\nnew\n");
+}

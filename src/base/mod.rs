@@ -2,11 +2,13 @@
 //!
 //! Everything here is usable on its own and imports nothing else of the crate.
 
+pub mod buffers;
 pub mod diagnostic;
 pub mod digest;
 pub mod duration;
 pub mod files;
 pub mod glob;
+pub mod json;
 pub mod nearest;
 pub mod parallel;
 pub mod places;

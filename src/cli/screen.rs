@@ -1,7 +1,7 @@
 //! Standard output and standard error, and how commands speak on them.
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, LineWriter, Stderr, Stdout, Write};
+use std::io::{self, IsTerminal, LineWriter, Stderr, Write};
 use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue};
@@ -12,13 +12,14 @@ use crate::base::text::shell_quote;
 use crate::model::outcome::Exit;
 use crate::report::diagnostics;
 use crate::report::dialect::Dialect;
+use crate::report::roomy::Roomy;
 use crate::report::theme::Theme;
 use crate::report::tolerant::Tolerant;
 
 /// The two streams, which may be a terminal, a file, a pipe, or closed.
 #[derive(Debug)]
 pub(super) struct Screen {
-    pub(super) out: Tolerant<LineWriter<Stdout>>,
+    pub(super) out: Tolerant<LineWriter<Roomy>>,
     pub(super) err: Tolerant<Stderr>,
     pub(super) out_theme: Theme,
     pub(super) err_theme: Theme,
@@ -30,7 +31,7 @@ impl Screen {
     pub(super) fn new() -> Self {
         let plain = Theme { coloured: false };
         Self {
-            out: Tolerant::new(LineWriter::new(io::stdout())),
+            out: Tolerant::new(LineWriter::new(Roomy::new(io::stdout()))),
             err: Tolerant::new(io::stderr()),
             out_theme: plain,
             err_theme: plain,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::base::buffers;
 use crate::base::secret::Masker;
 use crate::model::event::{Event, EventKind, Listener};
 
@@ -27,6 +28,9 @@ impl<'l, 'm> Emitter<'l, 'm> {
         let event = Event { seq: self.seq, at: Timestamp::now(), kind };
         for listener in &mut *self.listeners {
             listener.hear(&event);
+        }
+        if let EventKind::Output { text, .. } = event.kind {
+            buffers::give(text);
         }
     }
 

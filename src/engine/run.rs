@@ -28,7 +28,7 @@ use crate::model::event::{EventKind, Listener, StageFinished};
 use crate::model::outcome::{Counts, Exit, FailureKind, RunOutcome, StageOutcome};
 use crate::model::stage::StageId;
 
-/// How many messages may wait: with output in pieces of at most 64 KiB this bounds the memory, and slows a step that prints faster
+/// How many messages may wait: with output in pieces of at most 256 KiB this bounds the memory, and slows a step that prints faster
 /// than anybody can take.
 const WAITING: usize = 32;
 

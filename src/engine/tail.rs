@@ -17,8 +17,12 @@ pub(super) struct Tail {
 impl Tail {
     /// Takes the next piece.
     pub(super) fn push(&mut self, piece: &[u8]) {
-        let piece = &piece[piece.len().saturating_sub(KEPT)..];
-        self.bytes.extend_from_slice(piece);
+        if piece.len() >= KEPT {
+            // Nothing of what came before is among the last.
+            self.cut |= !self.bytes.is_empty() || piece.len() > KEPT;
+            self.bytes.clear();
+        }
+        self.bytes.extend_from_slice(&piece[piece.len().saturating_sub(KEPT)..]);
         if self.bytes.len() > 2 * KEPT {
             self.bytes.drain(..self.bytes.len() - KEPT);
             self.cut = true;

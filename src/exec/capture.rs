@@ -10,12 +10,18 @@ pub(super) struct Capture {
 }
 
 impl Capture {
-    /// Takes what was read, and returns what may leave the process.
-    pub(super) fn push(&mut self, masker: &Masker, bytes: &[u8]) -> Vec<u8> {
-        let mut text = std::mem::take(&mut self.partial);
-        text.extend(self.mask.push(masker, bytes.to_vec()));
+    /// Takes what was read, and returns what may leave the process: the same piece of memory, where nothing in it is to be changed.
+    pub(super) fn push(&mut self, masker: &Masker, bytes: Vec<u8>) -> Vec<u8> {
+        let mut text = self.mask.push(masker, bytes);
+        if !self.partial.is_empty() {
+            let mut whole = std::mem::take(&mut self.partial);
+            whole.append(&mut text);
+            text = whole;
+        }
         let whole = text.len() - unfinished(&text);
-        self.partial = text.split_off(whole);
+        if whole < text.len() {
+            self.partial = text.split_off(whole);
+        }
         text
     }
 
@@ -56,12 +62,12 @@ mod tests {
             let mut capture = Capture::default();
             let mut whole = Vec::new();
             for piece in bytes.chunks(size) {
-                let out = capture.push(&masker, piece);
+                let out = capture.push(&masker, piece.to_vec());
                 prop_assert!(std::str::from_utf8(&out).is_ok());
                 whole.extend(out);
             }
             for piece in noise.chunks(size) {
-                whole.extend(capture.push(&masker, piece));
+                whole.extend(capture.push(&masker, piece.to_vec()));
             }
             whole.extend(capture.finish(&masker));
             bytes.extend(noise);

@@ -35,6 +35,9 @@ const TICK: Duration = Duration::from_millis(500);
 /// How often the rest of a group that was told to end is looked at.
 const SHORT_TICK: Duration = Duration::from_millis(10);
 
+/// How long a step that prints much goes on before it is read again: it is woken less often, and so are all who take what it prints.
+const GATHER: Timespec = Timespec { tv_sec: 0, tv_nsec: 300_000 };
+
 /// What a step runs in.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Surroundings<'a> {
@@ -112,6 +115,7 @@ impl<'a> Running<'a> {
 
     fn supervise(&mut self, token: Token, deadline: Option<Instant>, output: &mut OutputSink<'_>) -> StepEnd {
         loop {
+            self.gather();
             let ready = self.wait(self.next_wake(deadline));
             self.streams.read(ready.pipes, self.around.masker);
             self.streams.offer(output);
@@ -149,6 +153,15 @@ impl<'a> Running<'a> {
         };
         let tick = if self.streams.is_waiting() { Duration::ZERO } else { TICK };
         limit.map_or(tick, |limit| limit.min(tick))
+    }
+
+    /// Lets a step that prints much print more, unless it has ended or all are to end.
+    fn gather(&self) {
+        if self.streams.is_gathering() && self.stop.is_none() {
+            let cancel = self.around.cancel.stop_source();
+            let sources = [self.watch.as_fd(), cancel];
+            let _woken = poll(&mut sources.map(|source| PollFd::from_borrowed_fd(source, PollFlags::IN)), Some(&GATHER));
+        }
     }
 
     /// Waits until a stream has something, the process has ended, all are to end, or the time is over.

@@ -1,28 +1,31 @@
 //! What a step prints: read from its two pipes, masked, and handed on as fast as somebody takes it.
 
 use std::collections::VecDeque;
-use std::io::{self, PipeReader, Read};
+use std::io::PipeReader;
 use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::buffer::spare_capacity;
 
 use super::capture::Capture;
 use super::executor::OutputSink;
+use crate::base::buffers;
 use crate::base::secret::Masker;
 use crate::model::event::Stream;
 
-/// As much as Linux keeps in a pipe, and as much as is read at once.
-const CHUNK: usize = 64 * 1024;
+/// How much is read at once of a step that prints little, and as soon as it prints more: as much as Linux keeps in a pipe, then more.
+const CHUNKS: [usize; 3] = [4 * 1024, 64 * 1024, 256 * 1024];
 
 /// A pipe for a step that prints much: fewer, larger reads.
+#[cfg(target_os = "linux")]
 const LARGE_PIPE: usize = 1024 * 1024;
 
-/// How often a pipe may be read once nobody should write to it any more: twice what it can hold.
-pub(super) const LAST_READS: usize = 2 * LARGE_PIPE / CHUNK;
+/// How often a pipe may be read once nobody should write to it any more: more than twice what it can hold.
+pub(super) const LAST_READS: usize = 40;
 
 /// Both streams of a step.
 #[derive(Debug)]
 pub(super) struct Streams {
     pipes: [Pipe; 2],
-    buffer: Vec<u8>,
     /// Read, but not taken yet: until it is, nothing more is read, which holds the step up and not us.
     waiting: VecDeque<(Stream, Vec<u8>)>,
 }
@@ -34,14 +37,17 @@ struct Pipe {
     /// `None` once it has ended.
     reader: Option<PipeReader>,
     capture: Capture,
-    large: bool,
+    /// Which of the [`CHUNKS`] is read next.
+    pace: usize,
+    /// It prints much, and was read before much was there.
+    is_gathering: bool,
 }
 
 impl Streams {
     /// Reads from these ends of the pipes.
     pub(super) fn new(stdout: PipeReader, stderr: PipeReader) -> Self {
-        let pipe = |stream, reader| Pipe { stream, reader: Some(reader), capture: Capture::default(), large: false };
-        Self { pipes: [pipe(Stream::Stdout, stdout), pipe(Stream::Stderr, stderr)], buffer: Vec::new(), waiting: VecDeque::new() }
+        let pipe = |stream, reader| Pipe { stream, reader: Some(reader), capture: Capture::default(), pace: 0, is_gathering: false };
+        Self { pipes: [pipe(Stream::Stdout, stdout), pipe(Stream::Stderr, stderr)], waiting: VecDeque::new() }
     }
 
     /// Returns what to poll: nothing while something waits to be taken.
@@ -55,6 +61,11 @@ impl Streams {
         !self.waiting.is_empty()
     }
 
+    /// Tells whether more would be read at once a moment later.
+    pub(super) fn is_gathering(&self) -> bool {
+        self.waiting.is_empty() && self.pipes.iter().any(|pipe| pipe.is_gathering)
+    }
+
     /// Tells whether a stream has not ended.
     pub(super) fn is_open(&self) -> bool {
         self.pipes.iter().any(|pipe| pipe.reader.is_some())
@@ -62,11 +73,8 @@ impl Streams {
 
     /// Reads once from each stream that is ready.
     pub(super) fn read(&mut self, ready: [bool; 2], masker: &Masker) {
-        if self.buffer.is_empty() && ready != [false, false] {
-            self.buffer = vec![0; CHUNK];
-        }
         for (pipe, _) in self.pipes.iter_mut().zip(ready).filter(|(_, ready)| *ready) {
-            let text = pipe.read(&mut self.buffer, masker);
+            let text = pipe.read(masker);
             self.waiting.extend(text.filter(|text| !text.is_empty()).map(|text| (pipe.stream, text)));
         }
     }
@@ -99,25 +107,30 @@ impl Streams {
 }
 
 impl Pipe {
-    fn read(&mut self, buffer: &mut [u8], masker: &Masker) -> Option<Vec<u8>> {
-        let reader = self.reader.as_mut()?;
-        match reader.read(buffer) {
+    fn read(&mut self, masker: &Masker) -> Option<Vec<u8>> {
+        let reader = self.reader.as_ref()?;
+        let size = CHUNKS[self.pace];
+        let mut bytes = buffers::take(size);
+        match rustix::io::read(reader, spare_capacity(&mut bytes)) {
             Ok(0) => self.close(masker),
             Ok(length) => {
-                if length == buffer.len() && !std::mem::replace(&mut self.large, true) {
+                if length >= size && self.pace + 1 < CHUNKS.len() {
+                    self.pace += 1;
                     // Refused where the user's pipes are at their limit: then it stays as it is.
                     #[cfg(target_os = "linux")]
-                    let _refused = rustix::pipe::fcntl_setpipe_size(&*reader, LARGE_PIPE);
+                    let _refused = (self.pace + 1 == CHUNKS.len()).then(|| rustix::pipe::fcntl_setpipe_size(reader, LARGE_PIPE));
                 }
-                Some(self.capture.push(masker, &buffer[..length]))
+                self.is_gathering = self.pace + 1 == CHUNKS.len() && length < size / 2;
+                Some(self.capture.push(masker, bytes))
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
+            Err(rustix::io::Errno::INTR) => None,
             Err(_) => self.close(masker),
         }
     }
 
     /// Ends the stream, and returns what was held back of it.
     fn close(&mut self, masker: &Masker) -> Option<Vec<u8>> {
+        self.is_gathering = false;
         self.reader.take().map(|_| self.capture.finish(masker))
     }
 }

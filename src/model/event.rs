@@ -2,6 +2,7 @@
 //!
 //! The JSON of an event is part of the contract (`design.md` section 5) and is also what is recorded of a run.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::findings::Findings;
 use super::outcome::{Counts, Failure, RunOutcome, StageOutcome, StepStatus};
+use crate::base::json;
 
 /// The version of the format of events.
 pub const VERSION: u32 = 1;
@@ -208,8 +210,29 @@ pub trait Listener {
 impl Event {
     /// Returns the event as one line of JSON, without the newline.
     pub fn to_json(&self) -> String {
-        let kind = serde_json::to_string(&self.kind).expect("an event has only text, numbers and lists");
-        format!(r#"{{"v":{VERSION},"seq":{},"at":"{}",{}"#, self.seq, self.at, &kind[1..])
+        let mut line = Vec::new();
+        self.write_json(&mut line);
+        String::from_utf8_lossy(&line).into_owned()
+    }
+
+    /// Appends the event as one line of JSON, without the newline.
+    pub fn write_json(&self, line: &mut Vec<u8>) {
+        line.extend_from_slice(format!(r#"{{"v":{VERSION},"seq":{},"at":"{}","#, self.seq, self.at).as_bytes());
+        if let EventKind::Output { stage, step, stream, text, replayed } = &self.kind {
+            // The only one that there may be gigabytes of. What is not UTF-8 is rare, and to look for it piece by piece is slow.
+            let text = std::str::from_utf8(text).map_or_else(|_| String::from_utf8_lossy(text), Cow::Borrowed);
+            line.extend_from_slice(br#""event":"output","stage":"#);
+            json::write_string(stage, line);
+            line.extend_from_slice(br#","step":"#);
+            json::write_string(step, line);
+            let stream = if *stream == Stream::Stdout { "stdout" } else { "stderr" };
+            line.extend_from_slice(format!(r#","stream":"{stream}","text":"#).as_bytes());
+            json::write_string(&text, line);
+            line.extend_from_slice(format!(r#","replayed":{replayed}}}"#).as_bytes());
+        } else {
+            let kind = serde_json::to_vec(&self.kind).expect("an event has only text, numbers and lists");
+            line.extend_from_slice(&kind[1..]);
+        }
     }
 
     /// Reads a line that [`Event::to_json`] wrote.
@@ -268,6 +291,16 @@ mod tests {
         for kind in kinds {
             let event = Event { seq: 7, at: "2026-11-23T10:00:00.5Z".parse().unwrap(), kind };
             assert_eq!(Event::from_json(&event.to_json()).unwrap(), event);
+        }
+    }
+
+    #[test]
+    fn output_is_written_as_all_else_is() {
+        for (stream, text, replayed) in [(Stream::Stdout, &b"a\n\"\x1b\xff"[..], true), (Stream::Stderr, "ä".as_bytes(), false)] {
+            let kind = EventKind::Output { stage: "a\"".into(), step: "\\1".into(), stream, text: text.to_vec(), replayed };
+            let event = Event { seq: 1, at: Timestamp::UNIX_EPOCH, kind };
+            let all_else = serde_json::to_string(&event.kind).unwrap();
+            assert_eq!(event.to_json(), format!(r#"{{"v":1,"seq":1,"at":"1970-01-01T00:00:00Z",{}"#, &all_else[1..]));
         }
     }
 

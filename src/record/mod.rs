@@ -5,6 +5,8 @@
 pub mod reader;
 pub mod writer;
 
+mod pen;
+
 /// The folder of the records in `.shipway/`.
 pub const RUNS: &str = "runs";
 

@@ -1,74 +1,111 @@
 //! Writes the record of a run while it runs.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::pen::Pen;
 use super::{ENDING, RUNS};
 use crate::base::state;
-use crate::model::event::{Event, Listener};
+use crate::model::event::{Event, EventKind, Listener};
 
 /// How many records are kept, and how many bytes of them.
 const MOST_RUNS: usize = 100;
 const MOST_BYTES: u64 = 1 << 30;
 
+/// How much is gathered before it is written, while more is waiting.
+const GATHERED: usize = 128 * 1024;
+
+/// Old records of more bytes than this are removed beside the run.
+const LARGE: u64 = 16 << 20;
+
 /// Listens to a run and keeps it. A run that cannot be recorded goes on all the same.
 #[derive(Debug)]
 pub struct Recorder {
-    out: Option<BufWriter<File>>,
+    out: Option<Pen>,
+    /// Events that are not written yet.
+    gathered: Vec<u8>,
     error: Option<io::Error>,
+    /// Removes old records.
+    remover: Option<JoinHandle<()>>,
 }
 
 impl Recorder {
     /// Begins the record of a new run of the pipeline in `root`, and removes the oldest records where there are too many. Returns the
     /// run's id with it.
     pub fn begin(root: &Path) -> (Arc<str>, Self) {
-        match create(root) {
-            Ok((id, file)) => (id, Self { out: Some(BufWriter::with_capacity(128 * 1024, file)), error: None }),
-            Err(error) => (new_id(0), Self { out: None, error: Some(error) }),
-        }
+        let (id, out, error, remover) = match create(root) {
+            Ok((id, file, remover)) => (id, Some(Pen::new(file)), None, remover),
+            Err(error) => (new_id(0), None, Some(error), None),
+        };
+        (id, Self { out, gathered: Vec::new(), error, remover })
     }
 
-    /// Returns why the run is not, or not wholly, recorded, if so.
+    /// Returns why the run is not, or not wholly, recorded, if so. Known for good once the run's last event was heard.
     pub fn error(&self) -> Option<&io::Error> {
         self.error.as_ref()
     }
 
-    fn attempt(&mut self, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) {
-        if let Some(Err(error)) = self.out.as_mut().map(write) {
+    fn write(&mut self) {
+        self.attempt(Pen::write);
+    }
+
+    fn attempt(&mut self, write: impl FnOnce(&mut Pen, &mut Vec<u8>) -> io::Result<()>) {
+        let Some(out) = &mut self.out else { return };
+        if let Err(error) = write(out, &mut self.gathered) {
             self.error = Some(error);
-            // What is still in the buffer cannot be written either.
-            if let Some(out) = self.out.take() {
-                let _parts = out.into_parts();
-            }
+            self.out = None;
         }
     }
 }
 
 impl Listener for Recorder {
     fn hear(&mut self, event: &Event) {
-        self.attempt(|out| writeln!(out, "{}", event.to_json()));
+        if self.out.is_none() {
+            return;
+        }
+        event.write_json(&mut self.gathered);
+        self.gathered.push(b'\n');
+        if self.gathered.len() >= GATHERED {
+            self.write();
+        }
+        if matches!(event.kind, EventKind::RunFinished { .. }) {
+            self.write();
+            self.attempt(|out, _| out.finish());
+        }
     }
 
     fn idle(&mut self) -> Option<Duration> {
-        self.attempt(BufWriter::flush);
+        if !self.gathered.is_empty() {
+            self.write();
+        }
         None
     }
 }
 
-fn create(root: &Path) -> io::Result<(Arc<str>, File)> {
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.idle();
+        if let Some(remover) = self.remover.take() {
+            let _failed = remover.join();
+        }
+    }
+}
+
+fn create(root: &Path) -> io::Result<(Arc<str>, File, Option<JoinHandle<()>>)> {
     let folder = state::folder(root)?.join(RUNS);
     fs::create_dir_all(&folder)?;
-    prune(&folder)?;
+    let remover = prune(&folder)?;
     let mut salt = 0;
     loop {
         let id = new_id(salt);
         match File::options().write(true).create_new(true).open(folder.join(format!("{id}{ENDING}"))) {
-            Ok(file) => return Ok((id, file)),
+            Ok(file) => return Ok((id, file, remover)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => salt += 1,
             Err(error) => return Err(error),
         }
@@ -82,8 +119,8 @@ fn new_id(salt: u32) -> Arc<str> {
     format!("{second}-{:03}-{:x}", now.subsec_millisecond(), std::process::id().wrapping_add(salt)).into()
 }
 
-/// Removes the oldest records until few enough are left.
-fn prune(folder: &Path) -> io::Result<()> {
+/// Removes the oldest records until few enough are left; on a thread where that takes long.
+fn prune(folder: &Path) -> io::Result<Option<JoinHandle<()>>> {
     let mut records: Vec<(PathBuf, u64)> = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -93,12 +130,23 @@ fn prune(folder: &Path) -> io::Result<()> {
     }
     records.sort_unstable_by(|a, b| b.cmp(a));
     let mut bytes = 0;
-    for (index, (path, size)) in records.iter().enumerate() {
+    let mut is_surplus = |index: usize, size: u64| {
         bytes += size;
-        if index + 1 >= MOST_RUNS || bytes > MOST_BYTES {
+        index + 1 >= MOST_RUNS || bytes > MOST_BYTES
+    };
+    let surplus: Vec<(PathBuf, u64)> =
+        records.into_iter().enumerate().filter(|(index, (_, size))| is_surplus(*index, *size)).map(|(_, record)| record).collect();
+    let size: u64 = surplus.iter().map(|(_, size)| size).sum();
+    let remove = move || {
+        for (path, _) in surplus {
             // Another run may have been faster.
             let _gone = fs::remove_file(path);
         }
+    };
+    if size > LARGE {
+        // Without a thread they are left to the next run.
+        return Ok(thread::Builder::new().name("prune".to_owned()).spawn(remove).ok());
     }
-    Ok(())
+    remove();
+    Ok(None)
 }

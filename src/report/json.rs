@@ -2,18 +2,22 @@
 
 use std::io::{BufWriter, Write};
 
+use memchr::memmem;
+
 use crate::model::event::{Event, Listener};
 
 /// Writes each event as one line; what it writes to must not fail.
 #[derive(Debug)]
 pub struct JsonReporter<W: Write> {
     out: BufWriter<W>,
+    /// The event that is written; kept for its room.
+    line: Vec<u8>,
 }
 
 impl<W: Write> JsonReporter<W> {
     /// Writes to `out`.
     pub fn new(out: W) -> Self {
-        Self { out: BufWriter::with_capacity(128 * 1024, out) }
+        Self { out: BufWriter::with_capacity(128 * 1024, out), line: Vec::new() }
     }
 
     /// Returns what it wrote to, with all events in it.
@@ -25,10 +29,14 @@ impl<W: Write> JsonReporter<W> {
 
 impl<W: Write> Listener for JsonReporter<W> {
     fn hear(&mut self, event: &Event) {
-        let line = event.to_json();
+        self.line.clear();
+        event.write_json(&mut self.line);
+        self.line.push(b'\n');
         // What some CI systems obey anywhere in a line; within a string both mean the same.
-        let line = if line.contains("##[") { line.replace("#[", r"\u0023[") } else { line };
-        let _tolerant = writeln!(self.out, "{line}");
+        if memmem::find(&self.line, b"##[").is_some() {
+            self.line = String::from_utf8_lossy(&self.line).replace("#[", r"\u0023[").into_bytes();
+        }
+        let _tolerant = self.out.write_all(&self.line);
     }
 
     fn idle(&mut self) -> Option<std::time::Duration> {

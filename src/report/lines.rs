@@ -15,7 +15,7 @@ impl Lines {
     /// Takes the next piece, and gives each line that is whole by now, without its newline.
     pub fn push(&mut self, text: &[u8], mut line: impl FnMut(&[u8])) {
         let mut rest = text;
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+        while let Some(end) = memchr::memchr(b'\n', rest) {
             if self.partial.is_empty() {
                 line(&rest[..end]);
             } else {

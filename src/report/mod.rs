@@ -13,6 +13,7 @@ pub mod lines;
 pub mod log;
 pub mod markdown;
 pub mod places;
+pub mod roomy;
 mod services;
 pub mod spans;
 pub mod step_summary;

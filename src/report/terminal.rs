@@ -144,13 +144,16 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
 
     fn put(&mut self, stream: Stream, text: impl AsRef<[u8]>) {
         let text = text.as_ref();
+        if text.len() > GATHERED {
+            return self.write_pending(Some((stream, text)));
+        }
         self.pending_size += text.len();
         match self.pending.last_mut() {
             Some((last, pending)) if *last == stream => pending.extend_from_slice(text),
             _ => self.pending.push((stream, text.to_vec())),
         }
         if self.pending_size > GATHERED {
-            self.write_pending();
+            self.write_pending(None);
         }
     }
 
@@ -164,17 +167,18 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
         lines.into_iter().for_each(|line| self.put(Stream::Stderr, line));
     }
 
-    fn write_pending(&mut self) {
+    /// Writes what was gathered, and `more` behind it.
+    fn write_pending(&mut self, more: Option<(Stream, &[u8])>) {
         self.pending_size = 0;
         self.last_word = Instant::now();
         let pending = std::mem::take(&mut self.pending);
         let Self { out, err, bars, .. } = self;
-        let write = || {
-            for (stream, text) in pending {
+        let mut write = || {
+            for (stream, text) in pending.iter().map(|(stream, text)| (*stream, text.as_slice())).chain(more) {
                 // Both are tolerant.
                 let _tolerant = match stream {
-                    Stream::Stdout => out.write_all(&text).and_then(|()| out.flush()),
-                    Stream::Stderr => err.write_all(&text).and_then(|()| err.flush()),
+                    Stream::Stdout => out.write_all(text).and_then(|()| out.flush()),
+                    Stream::Stderr => err.write_all(text).and_then(|()| err.flush()),
                 };
             }
         };
@@ -361,7 +365,7 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
             let line = summary(outcome, duration_ms, counts, self.flaky, theme);
             self.say(&line);
         }
-        self.write_pending();
+        self.write_pending(None);
     }
 
     fn places(&self, finished: &StageFinished) -> Vec<Found> {
@@ -397,7 +401,7 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
         if !running.is_empty() && self.is(Verbosity::Normal) {
             let line = self.settings.theme.faint(&format!("… still running: {}", running.join(", ")));
             self.say(&line);
-            self.write_pending();
+            self.write_pending(None);
         }
         self.last_word = Instant::now();
         SILENCE
@@ -478,7 +482,7 @@ impl<O: Write, E: Write> Listener for TerminalReporter<O, E> {
 
     fn idle(&mut self) -> Option<Duration> {
         if !self.pending.is_empty() {
-            self.write_pending();
+            self.write_pending(None);
         }
         match &self.bars {
             Some(bars) => {

@@ -22,6 +22,7 @@ mod hostile;
 mod include;
 mod init;
 mod inputs;
+mod loud;
 mod outputs;
 mod picture;
 mod processes;

@@ -19,6 +19,8 @@ pub(super) enum Message {
     Happened(Vec<EventKind>),
     /// The last of a stage, and its outcome.
     Finished(StageId, Vec<EventKind>, Box<StageFinished>),
+    /// The schedule has gone on since the end of a stage was told.
+    WentOn,
     /// A signal came.
     Interrupted,
 }
@@ -62,6 +64,11 @@ impl Outbox {
     /// Sends the end of a stage, with all that was gathered.
     pub(super) fn finish(&self, id: StageId, finished: StageFinished) {
         self.post(Message::Finished(id, self.gathered.take(), Box::new(finished)));
+    }
+
+    /// Tells that the schedule has gone on.
+    pub(super) fn went_on(&self) {
+        self.post(Message::WentOn);
     }
 
     /// The coordinator outlives the workers: it waits for each stage that it gave out.

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -169,19 +169,19 @@ impl Run {
         let plan = memory.plan;
         let deadline = options.timeout.map(|timeout| (Instant::now() + timeout, timeout));
         let unknown = memory.unknown();
-        let schedule = Schedule::new(plan.pipeline, &unknown, options.jobs, options.on_failure);
+        let schedule = Mutex::new(Schedule::new(plan.pipeline, &unknown, options.jobs, options.on_failure));
         let emitter = Emitter::new(listeners, means.masker);
         let (orders, work) = unbounded();
         means.services.begin(plan);
         let Self { cancel, sender, receiver } = self;
-        let cancel = &*cancel;
+        let (cancel, schedule) = (&*cancel, &schedule);
         thread::scope(|scope| {
             for _ in 0..options.jobs.min(unknown.len()) {
                 let (work, outbox) = (&work, Outbox::new(sender.clone()));
                 scope.spawn(move || {
                     let (executor, caller, services) = (means.executor, means.caller, means.services);
                     let attempt = Attempt { plan, executor, caller, cancel, deadline, services, outbox: &outbox, at: &Cell::new(0) };
-                    worker(work, &Turn { attempt, memory, run: &options.id, replays: options.replays });
+                    worker(work, schedule, &Turn { attempt, memory, run: &options.id, replays: options.replays });
                 });
             }
             let mut coordinator = Coordinator {
@@ -195,6 +195,7 @@ impl Run {
                 services: means.services,
                 deadline,
                 counts: Counts::default(),
+                heard_of: 0,
                 failed: None,
                 out_of_time: false,
             };
@@ -205,14 +206,53 @@ impl Run {
     }
 }
 
-/// Runs the stages it is given, until there are no more orders.
-fn worker(work: &Receiver<StageId>, turn: &Turn<'_>) {
+/// Runs the stages it is given, and those that it finds to be next, until there are no more orders.
+fn worker(work: &Receiver<StageId>, schedule: &Mutex<Schedule<'_>>, turn: &Turn<'_>) {
     let Attempt { plan, outbox, .. } = turn.attempt;
-    while let Ok(id) = work.recv() {
-        // A fault of ours must end the run, not hang it.
-        let finished = catch_unwind(AssertUnwindSafe(|| turn.take(id)));
-        outbox.finish(id, finished.unwrap_or_else(|_| broken(plan.pipeline.stage(id).name.clone())));
+    while let Ok(first) = work.recv() {
+        let mut next = Some(first);
+        while let Some(id) = next.take() {
+            // A fault of ours must end the run, not hang it.
+            let finished = catch_unwind(AssertUnwindSafe(|| turn.take(id)));
+            let finished = finished.unwrap_or_else(|_| broken(plan.pipeline.stage(id).name.clone()));
+            let has_passed = has_passed(&finished);
+            if !has_passed {
+                lock(schedule).failed();
+            }
+            // Before others may start because of it.
+            outbox.finish(id, finished);
+            if has_passed {
+                next = go_on(id, schedule, turn);
+            }
+        }
     }
+}
+
+/// Takes the end of a stage that has passed into the schedule, and returns what may start now: whoever made the one need not wait for the
+/// coordinator to make the other.
+fn go_on(id: StageId, schedule: &Mutex<Schedule<'_>>, turn: &Turn<'_>) -> Option<StageId> {
+    let Attempt { cancel, deadline, services, outbox, .. } = turn.attempt;
+    // What nobody uses any more must be told to end before the next one asks for its place.
+    services.done(id, None);
+    let mut schedule = lock(schedule);
+    schedule.finished(id, true);
+    let may_start = !cancel.is_stopped() && deadline.is_none_or(|(deadline, _)| Instant::now() < deadline);
+    let next = may_start.then(|| schedule.next()).flatten();
+    let is_news = next.is_none() || schedule.may_have_next();
+    drop(schedule);
+    if is_news {
+        // The coordinator may have looked before: there is more to give out, or nothing any more.
+        outbox.went_on();
+    }
+    next
+}
+
+fn has_passed(finished: &StageFinished) -> bool {
+    matches!(finished.outcome, StageOutcome::Passed | StageOutcome::Cached)
+}
+
+fn lock<'s, 'p>(schedule: &'s Mutex<Schedule<'p>>) -> MutexGuard<'s, Schedule<'p>> {
+    schedule.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The end of a stage in whose run shipway itself failed.
@@ -224,7 +264,7 @@ fn broken(stage: Arc<str>) -> StageFinished {
 struct Coordinator<'a, 'l, 'm> {
     memory: &'a Memory<'a>,
     plan: &'a Plan<'a>,
-    schedule: Schedule<'a>,
+    schedule: &'a Mutex<Schedule<'a>>,
     emitter: Emitter<'l, 'm>,
     orders: Sender<StageId>,
     receiver: Receiver<Message>,
@@ -232,6 +272,8 @@ struct Coordinator<'a, 'l, 'm> {
     services: &'a Services,
     deadline: Option<(Instant, Duration)>,
     counts: Counts,
+    /// How many stages have ended and were heard of.
+    heard_of: usize,
     /// The first stage that failed.
     failed: Option<Arc<str>>,
     out_of_time: bool,
@@ -254,7 +296,7 @@ impl Coordinator<'_, '_, '_> {
         self.tell_of_known();
         loop {
             self.start_what_may();
-            if self.schedule.is_over() {
+            if self.is_over() {
                 break;
             }
             let message = self.listen();
@@ -267,7 +309,7 @@ impl Coordinator<'_, '_, '_> {
                     self.finish(id, finished);
                 }
                 Some(Message::Interrupted) => self.announce_interruption(),
-                None => {}
+                Some(Message::WentOn) | None => {}
             }
         }
         self.services.end(self.cancel);
@@ -278,7 +320,8 @@ impl Coordinator<'_, '_, '_> {
                 text: format!("a process was left running by an earlier step, and was ended: {process}"),
             });
         }
-        for id in self.schedule.rest() {
+        let rest = lock(self.schedule).rest();
+        for id in rest {
             let reason = self.why_halted();
             self.skip(id, reason);
         }
@@ -298,6 +341,12 @@ impl Coordinator<'_, '_, '_> {
         }
     }
 
+    /// Tells whether every stage that was given out has ended and was heard of, and nothing more will be given out.
+    fn is_over(&self) -> bool {
+        let schedule = lock(self.schedule);
+        schedule.is_over() && self.heard_of == schedule.given()
+    }
+
     fn tell_of_services(&mut self) {
         for kind in self.services.news() {
             self.emitter.emit(kind);
@@ -306,21 +355,26 @@ impl Coordinator<'_, '_, '_> {
 
     fn start_what_may(&mut self) {
         if self.cancel.is_stopped() {
-            self.schedule.halt();
+            lock(self.schedule).halt();
         }
         if let Some((deadline, time)) = self.deadline.filter(|_| !self.out_of_time)
             && Instant::now() >= deadline
         {
             self.out_of_time = true;
-            self.schedule.halt();
-            if !self.schedule.rest().is_empty() {
+            let has_rest = {
+                let mut schedule = lock(self.schedule);
+                schedule.halt();
+                !schedule.rest().is_empty()
+            };
+            if has_rest {
                 self.emitter.emit(EventKind::Notice {
                     stage: None,
                     text: format!("the run's limit of {} is over: nothing new is started", show(time)),
                 });
             }
         }
-        while let Some(id) = self.schedule.next() {
+        let mut schedule = lock(self.schedule);
+        while let Some(id) = schedule.next() {
             // The workers wait for orders as long as this sender lives.
             let _sent = self.orders.send(id);
         }
@@ -340,7 +394,8 @@ impl Coordinator<'_, '_, '_> {
     }
 
     fn finish(&mut self, id: StageId, mut finished: Box<StageFinished>) {
-        let outcome = finished.outcome;
+        self.heard_of += 1;
+        let (outcome, has_passed) = (finished.outcome, has_passed(&finished));
         if outcome == StageOutcome::Cancelled {
             finished.reason = Some(format!("ended: {}", self.why_halted()));
         }
@@ -349,14 +404,17 @@ impl Coordinator<'_, '_, '_> {
             self.failed = Some(name.clone());
         }
         let is_own_fault = finished.failure.as_ref().is_some_and(|failure| failure.kind != FailureKind::Service);
-        self.services.done(id, Some(&name).filter(|_| is_own_fault));
+        if !has_passed {
+            self.services.done(id, Some(&name).filter(|_| is_own_fault));
+        }
         self.counts.add(outcome);
         self.emitter.emit(EventKind::StageFinished(finished));
-        let passed = matches!(outcome, StageOutcome::Passed | StageOutcome::Cached);
-        for dropped in self.schedule.finished(id, passed) {
+        // What has passed was taken into the schedule by who made it.
+        let dropped = if has_passed { Vec::new() } else { lock(self.schedule).finished(id, false) };
+        for dropped in dropped {
             self.skip(dropped, format!("it waits for `{name}`, which did not pass"));
         }
-        if self.failed.is_some() && self.schedule.is_halting() {
+        if self.failed.is_some() && lock(self.schedule).is_halting() {
             self.cancel.stop();
         }
     }
@@ -371,7 +429,7 @@ impl Coordinator<'_, '_, '_> {
     }
 
     fn announce_interruption(&mut self) {
-        let running = crate::base::text::count(self.schedule.running(), "stage");
+        let running = crate::base::text::count(lock(self.schedule).running(), "stage");
         let text = if self.cancel.is_killed() {
             format!("interrupted again: killing {running}")
         } else if self.cancel.signal().is_none() {

@@ -44,6 +44,7 @@ pub struct Schedule<'p> {
     /// Stages that are ready but for a place in their pool, and how many places are taken.
     pools: Vec<(Ready, usize)>,
     running: usize,
+    given: usize,
     left: usize,
     halted: bool,
 }
@@ -68,6 +69,7 @@ impl<'p> Schedule<'p> {
             ready: Ready::new(),
             pools,
             running: 0,
+            given: 0,
             left: stages.len(),
             halted: false,
         };
@@ -94,6 +96,7 @@ impl<'p> Schedule<'p> {
             }
             self.states[id.index()] = State::Running;
             self.running += 1;
+            self.given += 1;
             return Some(id);
         }
         None
@@ -129,6 +132,23 @@ impl<'p> Schedule<'p> {
             }
             OnFailure::KeepGoing => self.drop_dependants(id),
         }
+    }
+
+    /// Tells whether another stage than those given out may be ready to start.
+    pub fn may_have_next(&self) -> bool {
+        !self.halted && self.running < self.jobs && !self.ready.is_empty()
+    }
+
+    /// Notes that a stage did not pass, before anything else is known of it.
+    pub fn failed(&mut self) {
+        if self.on_failure == OnFailure::Halt {
+            self.halt();
+        }
+    }
+
+    /// Returns how many stages were given out.
+    pub fn given(&self) -> usize {
+        self.given
     }
 
     /// Gives out nothing more.

@@ -469,6 +469,33 @@ fn completions_and_the_manual_are_made() {
     }
 }
 
+/// Whoever made a stage looks by itself for the next one: what others hear must keep its order all the same.
+#[test]
+fn a_stage_starts_only_behind_the_ends_of_what_it_needs() {
+    use std::fmt::Write;
+    let (mut text, layers, width) = (String::new(), 12, 6);
+    for (layer, place) in (0..layers).flat_map(|layer| (0..width).map(move |place| (layer, place))) {
+        let needs =
+            if layer == 0 { String::new() } else { format!("\"s{}-{place}\", \"s{}-{}\"", layer - 1, layer - 1, (place + 1) % width) };
+        write!(text, "[stages.s{layer}-{place}]\nneeds = [{needs}]\nsteps = [[\"true\"]]\ncache = false\ninputs = []\n").unwrap();
+    }
+    let project = Project::new(&text);
+    for jobs in ["-j1", "-j2", "-j5"] {
+        let (code, events) = project.events([jobs]);
+        assert_eq!(code, 0);
+        let seq = |kind: &str, stage: &str| event(&events, kind, stage)["seq"].as_u64().unwrap();
+        let of_kind = |kind: &str| events.iter().filter(|event| event["event"] == kind).count();
+        assert_eq!((of_kind("stage-started"), of_kind("stage-finished")), (layers * width, layers * width));
+        assert_eq!(events.last().unwrap()["counts"]["passed"], layers * width);
+        for waits in events[0]["graph"].as_array().unwrap() {
+            let stage = waits["stage"].as_str().unwrap();
+            for need in waits["needs"].as_array().unwrap() {
+                assert!(seq("stage-finished", need.as_str().unwrap()) < seq("stage-started", stage), "{jobs} {need} {stage}");
+            }
+        }
+    }
+}
+
 /// Programs are looked for when they are started: one that an earlier step puts in front is the one.
 #[test]
 fn a_program_that_a_step_installs_is_the_one_that_is_started() {

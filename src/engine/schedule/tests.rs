@@ -104,3 +104,20 @@ fn what_is_not_selected_counts_as_done() {
     schedule.finished(StageId(3), true);
     assert!(schedule.is_over());
 }
+
+#[test]
+fn a_failure_that_was_only_noted_halts_or_does_not() {
+    let pipeline = pipeline(3, &[], 1);
+    let ids: Vec<StageId> = pipeline.ids().collect();
+    for (on_failure, more) in [(OnFailure::Halt, false), (OnFailure::KeepGoing, true)] {
+        let mut schedule = Schedule::new(&pipeline, &ids, 2, on_failure);
+        let first = schedule.next().unwrap();
+        assert!(schedule.may_have_next());
+        schedule.failed();
+        assert_eq!((schedule.may_have_next(), schedule.next().is_some()), (more, more));
+        // The one that failed still counts as running, until its end is taken.
+        assert!(!schedule.is_over());
+        schedule.finished(first, false);
+        assert_eq!(schedule.given(), 1 + usize::from(more));
+    }
+}

@@ -6,6 +6,9 @@
 //! is there and locked by nobody is the mark of a stage whose making was interrupted or failed: its outputs are not to be used. The lock
 //! goes with the process, so nothing is ever stale; the file is there before the first output is touched.
 //!
+//! Making a file and removing it costs more than all else about a mark. So a mark that is done with is put aside under a name that no stage
+//! has, and becomes that of the next.
+//!
 //! The steps of a shipway that was killed live on until its guard has ended them. So each run has a file of its own there too, which the
 //! guard holds locked as well, and a mark names it. The guard's last deed is to write into it: until then the steps may have written to
 //! outputs, and nothing of theirs is younger.
@@ -21,6 +24,7 @@ use std::time::Duration;
 use tempfile::NamedTempFile;
 
 use super::mark::{self, Found, Mark, Pattern};
+use super::spare::{SPARE, Spares};
 use crate::base::digest::Hash;
 use crate::base::glob::Glob;
 use crate::base::stamp::Stamp;
@@ -42,6 +46,9 @@ pub struct Holds {
     count: File,
     /// How much of the count is this run's own.
     own: Mutex<u64>,
+    /// What [`Holds::others`] was when no mark of another run was there.
+    alone: Mutex<Option<u64>>,
+    spares: Spares,
     /// The marks that were there when this run began: of stages that may be called otherwise now, or not be there any more.
     earlier: Vec<PathBuf>,
 }
@@ -103,7 +110,8 @@ impl Holds {
             run.as_file().lock()?;
             // Another run may have taken it for that of one that has ended, before it was locked.
             if run.as_file().metadata()?.nlink() > 0 {
-                return Ok(Self { folder, run, count, own: Mutex::default(), earlier });
+                let spares = Spares::new(&folder, &run.path().file_name().unwrap_or_default().to_string_lossy());
+                return Ok(Self { folder, run, count, own: Mutex::default(), alone: Mutex::default(), spares, earlier });
             }
         }
     }
@@ -153,15 +161,19 @@ impl Holds {
         loop {
             let gate = self.gate()?;
             let Some((other, process)) = self.conflict(claim)? else {
-                let was_marked = self.is_half_made(claim.stage, claim.outputs);
+                let before = mark::read(&self.path(claim.stage));
+                let is_about_it = |found: &Option<Found>| found.as_ref().is_none_or(|found| found.mark.is_about(claim.outputs));
+                let was_marked = before.as_ref().is_ok_and(is_about_it) || self.was_left_before(claim.outputs);
                 let is_news = waited || was_marked || self.others() != claim.since;
-                let before = mark::read(&self.path(claim.stage)).ok().flatten();
+                let is_new = before.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+                let before = before.ok().flatten();
                 let killed = before.as_ref().and_then(|found| Some((found.cleared?, ended(&self.folder.join(&found.mark.run))?)));
                 let outputs: Vec<Pattern> = claim.outputs.iter().map(Pattern::of).collect();
                 let mut before = before.map_or_else(Vec::new, |found| found.mark.outputs);
                 before.retain(|output| !outputs.contains(output));
-                let (path, file) = self.mark(claim.stage, outputs.iter().chain(&before).cloned().collect())?;
-                self.add_to_count();
+                let (path, file) = self.mark(claim.stage, outputs.iter().chain(&before).cloned().collect(), is_new)?;
+                // Those who have seen that nobody makes anything look again only if this is counted.
+                self.add_to_count()?;
                 return Ok(Some(Hold { holds: self, path, outputs, before, file, is_news, was_marked, killed }));
             };
             drop(gate);
@@ -187,17 +199,21 @@ impl Holds {
     }
 
     /// Counts what this process does; only behind the gate.
-    fn add_to_count(&self) {
+    fn add_to_count(&self) -> io::Result<()> {
         let mut own = self.own();
-        if self.count.write_all_at(&self.counted().wrapping_add(1).to_le_bytes(), 0).is_ok() {
-            *own = own.wrapping_add(1);
-        }
+        self.count.write_all_at(&self.counted().wrapping_add(1).to_le_bytes(), 0)?;
+        *own = own.wrapping_add(1);
+        Ok(())
     }
 
     /// Tells whether the making of `stage`, or of whatever made these outputs, was begun and not ended. One that another run makes right now
     /// is not ended either.
     pub fn is_half_made(&self, stage: &str, outputs: &[Glob]) -> bool {
-        is_about(&self.path(stage), outputs) || self.earlier.iter().any(|path| is_about(path, outputs))
+        is_about(&self.path(stage), outputs) || self.was_left_before(outputs)
+    }
+
+    fn was_left_before(&self, outputs: &[Glob]) -> bool {
+        self.earlier.iter().any(|path| is_about(path, outputs))
     }
 
     /// Tells the same of the project whose `.shipway/` folder is `state`, which need not be there.
@@ -207,6 +223,12 @@ impl Holds {
 
     /// Returns a stage that another process makes now and that conflicts with the claim, and that process.
     fn conflict(&self, claim: &Claim<'_>) -> io::Result<Option<(String, i32)>> {
+        let mut alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = self.others();
+        if *alone == Some(others) {
+            return Ok(None);
+        }
+        let mut is_alone = true;
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
             if entry.file_name().as_encoded_bytes().starts_with(b".") {
@@ -214,11 +236,15 @@ impl Holds {
             }
             // One that is gone meanwhile is made.
             let Ok(mut file) = File::open(entry.path()) else { continue };
-            let Some(Found { mark, .. }) = mark::read_from(&mut file) else { continue };
+            let Some(Found { mark, .. }) = mark::read_from(&mut file) else {
+                is_alone = false;
+                continue;
+            };
             // What this run does is kept apart by its own schedule.
             if mark.run == self.run_name() {
                 continue;
             }
+            is_alone = false;
             let is_live = is_locked(&file) || File::open(self.folder.join(&mark.run)).is_ok_and(|run| is_locked(&run));
             // Of another pipeline, or of this one before it was edited, only the outputs are known.
             let is_near = || {
@@ -231,13 +257,20 @@ impl Holds {
                 return Ok(Some((mark.stage, mark.process)));
             }
         }
+        *alone = is_alone.then_some(others);
         Ok(None)
     }
 
-    fn mark(&self, stage: &str, outputs: Vec<Pattern>) -> io::Result<(PathBuf, File)> {
+    fn mark(&self, stage: &str, outputs: Vec<Pattern>, is_new: bool) -> io::Result<(PathBuf, File)> {
         let path = self.path(stage);
         let process = i32::try_from(std::process::id()).unwrap_or(0);
         let mark = Mark { process, run: self.run_name(), stage: stage.to_owned(), outputs };
+        if is_new {
+            let spare = self.spares.take()?;
+            mark.write(spare.as_file())?;
+            let file = spare.persist(&path).map_err(|refused| refused.error)?;
+            return Ok((path, file));
+        }
         loop {
             let file = File::options().create(true).truncate(false).read(true).write(true).open(&path)?;
             // Whoever looks at it holds it for a moment.
@@ -277,7 +310,10 @@ fn marks(folder: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// Tells whether there is a mark at `path` that is about some of these outputs; one that says nothing is about all.
 fn is_about(path: &Path, outputs: &[Glob]) -> bool {
-    mark::read(path).is_ok_and(|found| found.is_none_or(|found| found.mark.is_about(outputs)))
+    let says_nothing = |found: &io::Result<Option<Found>>| matches!(found, Ok(None));
+    // One that becomes another stage's while it is read may seem to say nothing; then it is not to be found under this name any more.
+    let found = Some(mark::read(path)).filter(|found| !says_nothing(found)).unwrap_or_else(|| mark::read(path));
+    found.is_ok_and(|found| found.is_none_or(|found| found.mark.is_about(outputs)))
 }
 
 /// Returns when the guard of a run had ended its last step, where that is known, in nanoseconds since 1970.
@@ -293,14 +329,16 @@ fn is_locked(file: &File) -> bool {
     matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
 }
 
-/// Removes the files of runs that have ended without doing so themselves, but for those that a mark names.
+/// Removes the files of runs that have ended without doing so themselves, but for those that a mark names, and the marks that they had put
+/// aside.
 fn remove_ended(folder: &Path, marks: &[PathBuf]) -> io::Result<()> {
     let named: HashSet<String> = marks.iter().filter_map(|path| Some(mark::read(path).ok()??.mark.run)).collect();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         // Removed while the lock is held, so that no run can have it in between.
-        if entry.file_name().as_encoded_bytes().starts_with(RUN.as_bytes())
-            && !named.contains(&*entry.file_name().to_string_lossy())
+        let (name, is_named) = (entry.file_name(), named.contains(&*entry.file_name().to_string_lossy()));
+        if [RUN, SPARE].iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix.as_bytes()))
+            && !is_named
             && let Ok(file) = File::open(entry.path())
             && file.try_lock().is_ok()
         {
@@ -317,8 +355,9 @@ impl Hold<'_> {
     /// Where the mark cannot be removed: then the outputs are not used.
     pub fn is_whole(self) -> io::Result<()> {
         let _gate = self.holds.gate()?;
+        let mut done = None;
         if self.before.is_empty() {
-            fs::remove_file(&self.path)?;
+            done = Some(self.holds.spares.put_aside(&self.path)?);
         } else if let Ok(Some(found)) = mark::read(&self.path) {
             // Outputs that a stage of this name once had, and that nobody has made whole since.
             Mark { outputs: self.before.clone(), ..found.mark }.write(&self.file)?;
@@ -326,7 +365,10 @@ impl Hold<'_> {
         for path in self.holds.earlier.iter().filter(|path| **path != self.path) {
             self.settle(path)?;
         }
-        self.holds.add_to_count();
+        if let Some(path) = done {
+            self.holds.spares.give(self.file, path);
+        }
+        let _uncounted = self.holds.add_to_count();
         Ok(())
     }
 
@@ -350,73 +392,4 @@ impl Hold<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn take<'h>(holds: &'h Holds, stage: &str, conflicts: &[&str]) -> Option<Hold<'h>> {
-        let outputs = [Glob::new("", stage).unwrap()];
-        let mut claim = Claim {
-            stage,
-            outputs: &outputs,
-            reads: &Vec::new,
-            conflicts: &|other| conflicts.contains(&other),
-            waiting: &mut |_, _| false,
-            since: holds.others(),
-        };
-        holds.take(&mut claim).unwrap()
-    }
-
-    #[test]
-    fn a_stage_is_made_by_one_at_a_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let (one, other) = (Holds::open(folder.path()).unwrap(), Holds::open(folder.path()).unwrap());
-        let hold = take(&one, "build", &[]).unwrap();
-        assert!(take(&other, "build", &[]).is_none(), "the same stage");
-        assert!(take(&other, "test", &["build"]).is_none(), "one that reads it");
-        assert!(take(&other, "lint", &[]).is_some(), "one that has nothing to do with it");
-        assert!(take(&one, "test", &["build"]).is_some(), "the same process knows what it does");
-        hold.is_whole().unwrap();
-        assert!(take(&other, "build", &[]).is_some());
-    }
-
-    #[test]
-    fn what_was_not_ended_stays_marked() {
-        let folder = tempfile::tempdir().unwrap();
-        let holds = Holds::open(folder.path()).unwrap();
-        drop(take(&holds, "build", &[]));
-        let outputs = |path: &str| [Glob::new("", path).unwrap()];
-        assert!(holds.is_half_made("build", &outputs("build")) && Holds::was_left_half_made(folder.path(), &outputs("build/a")));
-        assert!(!Holds::was_left_half_made(folder.path(), &outputs("other")));
-        let again = take(&holds, "build", &[]).unwrap();
-        assert!(again.was_marked && again.is_news);
-        again.is_whole().unwrap();
-        assert!(!holds.is_half_made("build", &outputs("build")));
-    }
-
-    #[test]
-    fn many_at_once_never_share_a_stage() {
-        let folder = tempfile::tempdir().unwrap();
-        let inside = std::sync::atomic::AtomicUsize::new(0);
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    let holds = Holds::open(folder.path()).unwrap();
-                    for _ in 0..20 {
-                        let mut claim = Claim {
-                            stage: "a",
-                            outputs: &[],
-                            reads: &Vec::new,
-                            conflicts: &|_| false,
-                            waiting: &mut |_, _| true,
-                            since: 0,
-                        };
-                        let hold = holds.take(&mut claim).unwrap().unwrap();
-                        assert_eq!(inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
-                        inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
-                        hold.is_whole().unwrap();
-                    }
-                });
-            }
-        });
-    }
-}
+mod tests;

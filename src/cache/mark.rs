@@ -77,11 +77,16 @@ pub(super) fn read_from(file: &mut File) -> Option<Found> {
 }
 
 impl Mark {
-    /// Writes the mark of a making that begins.
+    /// Writes the mark of a making that begins, over whatever the file has. It never becomes shorter, since to shorten a file and to let it
+    /// grow again is far slower than to write over it.
     pub(super) fn write(&self, file: &File) -> io::Result<()> {
-        let text = serde_json::to_vec(self).map_err(io::Error::other)?;
-        file.set_len(0)?;
-        file.write_all_at(&[BEGUN.as_slice(), &text].concat(), 0)
+        let mut bytes = BEGUN.to_vec();
+        serde_json::to_writer(&mut bytes, self).map_err(io::Error::other)?;
+        let length = usize::try_from(file.metadata()?.len()).unwrap_or(0);
+        if bytes.len() < length {
+            bytes.resize(length, b' ');
+        }
+        file.write_all_at(&bytes, 0)
     }
 
     /// Tells whether it is about some of these outputs.

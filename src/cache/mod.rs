@@ -19,5 +19,6 @@ pub mod log;
 mod mark;
 pub mod outputs;
 pub mod restore;
+mod spare;
 mod table;
 pub mod trace;

@@ -47,6 +47,9 @@ impl Custody<'_> {
     /// # Errors
     /// Where something can be neither removed nor moved; then the rest is as it was.
     pub fn take_away(&self, lying: &Lying, paths: &[String], odd: bool) -> io::Result<(Vec<String>, PathBuf)> {
+        if paths.is_empty() && (!odd || lying.odd.is_empty()) {
+            return Ok((Vec::new(), PathBuf::new()));
+        }
         let left = self.state.map(|state| table::load(&self.record(state))).unwrap_or_default();
         let mut made: Option<Vec<Vec<Output>>> = None;
         let mut aside = Vec::new();

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use super::index::Index;
 use crate::base::digest::Hash;
-use crate::base::files::write_whole;
+use crate::base::files::{write_over, write_whole};
 use crate::base::stamp::Stamp;
 
 const HEADER: &[u8] = b"shipway files 1\n";
@@ -200,7 +200,7 @@ pub(super) fn save(table: &Table, path: &Path) -> io::Result<()> {
 /// # Errors
 /// Whatever the file system says.
 pub(super) fn save_over(table: &Table, path: &Path) -> io::Result<()> {
-    fs::write(path, bytes(table))
+    write_over(path, &bytes(table))
 }
 
 fn bytes(table: &Table) -> Vec<u8> {
@@ -249,6 +249,20 @@ mod tests {
         assert_eq!(table.rows.len(), 5);
         assert_eq!(table.get(b"aaaaaaa"), Some(entry(1)));
         assert_eq!(table.get(b"b"), None);
+    }
+
+    #[test]
+    fn a_table_is_written_over_a_longer_and_a_shorter_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("left");
+        for number in [1, 5, 2, 0, 3] {
+            let mut table = Table::default();
+            for name in 0..number {
+                table.insert(&[name], entry(u64::from(name)));
+            }
+            save_over(&table, &path).unwrap();
+            assert_eq!(load(&path).rows.len(), usize::from(number));
+        }
     }
 
     #[test]

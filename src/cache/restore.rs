@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::custody::{Custody, in_the_way};
@@ -48,8 +48,8 @@ pub fn restore(
     is_stopped: &(dyn Fn() -> bool + Sync),
 ) -> Result<(Vec<String>, PathBuf), RestoreError> {
     let state = custody.state.ok_or_else(|| RestoreError::Broken(io::Error::other("there is no folder to fetch to")))?;
-    let waiting = Waiting::new(state, custody.stage).map_err(RestoreError::Broken)?;
     let wanted: Vec<(usize, &Output)> = difference.wrong.iter().copied().enumerate().collect();
+    let waiting = Waiting::new(state, custody.stage, wanted.len() == 1).map_err(RestoreError::Broken)?;
     fetch(store, &wanted, &waiting, is_stopped)?;
     let mut paths = in_the_way(lying, &difference.wrong);
     if clean {
@@ -101,20 +101,44 @@ fn fetch(
     failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
-/// The folder in which fetched files wait until all are there. It is the stage's own, so that what a killed run left in it is found.
+/// Where fetched files wait until all are there: a folder, or, of one that is alone, the file itself. It is the stage's own, so that what a
+/// killed run left there is found.
 struct Waiting {
-    folder: PathBuf,
+    path: PathBuf,
+    is_alone: bool,
+    /// Whether nothing may be left there.
+    is_gone: AtomicBool,
 }
 
 impl Waiting {
-    fn new(state: &Path, stage: &str) -> io::Result<Self> {
-        let folder = state.join("fetched").join(Hash::of(stage.as_bytes()).to_string());
-        match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(named(&folder, &error)),
-            _ => {}
+    fn new(state: &Path, stage: &str, is_alone: bool) -> io::Result<Self> {
+        let path = state.join("fetched").join(Hash::of(stage.as_bytes()).to_string());
+        let waiting = Self { path, is_alone, is_gone: AtomicBool::new(true) };
+        if !is_alone {
+            waiting.prepare(|path| fs::create_dir(path)).map_err(|error| named(&waiting.path, &error))?;
         }
-        fs::create_dir_all(&folder).map_err(|error| named(&folder, &error))?;
-        Ok(Self { folder })
+        Ok(waiting)
+    }
+
+    /// Makes what is to be at the path.
+    fn prepare<T>(&self, make: impl Fn(&Path) -> io::Result<T>) -> io::Result<T> {
+        let made = match make(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(self.path.parent().unwrap_or(&self.path))?;
+                make(&self.path)
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                remove(&self.path)?;
+                make(&self.path)
+            }
+            made => made,
+        };
+        self.is_gone.store(false, Ordering::Relaxed);
+        made
+    }
+
+    fn at(&self, index: usize) -> PathBuf {
+        if self.is_alone { self.path.clone() } else { self.path.join(index.to_string()) }
     }
 
     fn fetch(
@@ -125,29 +149,43 @@ impl Waiting {
         (mode, modified): (u32, i64),
         is_stopped: &dyn Fn() -> bool,
     ) -> Result<(), BlobError> {
-        let path = self.folder.join(index.to_string());
-        let mut file = File::options().write(true).create_new(true).mode(mode).open(path).map_err(BlobError::Io)?;
+        let make = |path: &Path| File::options().read(true).write(true).create_new(true).mode(mode).open(path);
+        let mut file = if self.is_alone { self.prepare(make) } else { make(&self.at(index)) }.map_err(BlobError::Io)?;
         store.copy_to(digest, &mut file, is_stopped)?;
         file.set_times(times(modified)).map_err(BlobError::Io)
     }
 
     /// Puts an output in its place, whole.
     fn place(&self, index: usize, output: &Output, to: &Path) -> io::Result<()> {
-        let from = self.folder.join(index.to_string());
+        let from = self.at(index);
         match &output.kind {
             OutputKind::Folder => return fs::create_dir_all(to),
+            OutputKind::Link { target } if self.is_alone => self.prepare(|path| std::os::unix::fs::symlink(target, path))?,
             OutputKind::Link { target } => std::os::unix::fs::symlink(target, &from)?,
             OutputKind::File { .. } => {}
         }
         let folder = to.parent().unwrap_or(to);
-        match fs::rename(&from, to) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir_all(folder)?,
-            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => return across(&from, to, folder),
-            result => return result,
+        let moved = match fs::rename(&from, to) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(folder)?;
+                fs::rename(&from, to)
+            }
+            moved => moved,
+        };
+        match moved {
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => across(&from, to, folder),
+            moved => {
+                self.is_gone.store(self.is_alone && moved.is_ok(), Ordering::Relaxed);
+                moved
+            }
         }
-        fs::rename(&from, to)
-            .or_else(|error| if error.kind() == io::ErrorKind::CrossesDevices { across(&from, to, folder) } else { Err(error) })
     }
+}
+
+/// Removes what a killed run left, a folder or a file.
+fn remove(path: &Path) -> io::Result<()> {
+    let removed = fs::remove_dir_all(path);
+    removed.or_else(|error| if error.kind() == io::ErrorKind::NotADirectory { fs::remove_file(path) } else { Err(error) })
 }
 
 fn times(modified: i64) -> FileTimes {
@@ -171,7 +209,9 @@ fn across(from: &Path, to: &Path, folder: &Path) -> io::Result<()> {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let _left_for_the_next = fs::remove_dir_all(&self.folder);
+        if !self.is_gone.load(Ordering::Relaxed) {
+            let _left_for_the_next = remove(&self.path);
+        }
     }
 }
 

@@ -201,3 +201,29 @@ fn one_who_is_stopped_replaces_nothing() {
     assert!(matches!(restore(&custody, &place.store, &lying, &difference, true, &|| true), Err(RestoreError::Stopped)));
     assert_eq!(fs::read_to_string(place.root.join("out")).unwrap(), "mine");
 }
+
+#[test]
+fn what_a_killed_run_had_fetched_is_in_nobodys_way() {
+    let file = |text: &str| Node::File(text.as_bytes().to_vec(), 0o444, 1);
+    let several = Node::Folder(vec![("a".into(), file("one")), ("b".into(), file("two")), ("c".into(), Node::Link("a".into()))]);
+    for stored in [file("made"), Node::Link("nowhere".into()), several] {
+        let place = Place::new();
+        lay(&stored, &place.root.join("out"));
+        let outputs = place.stored();
+        let fetched = place.root.join(".shipway/fetched");
+        let left = fetched.join(Hash::of(b"a").to_string());
+        for left_over in [None, Some(file("")), Some(Node::Link("nowhere".into())), Some(Node::Folder(vec![("0".into(), file("half"))]))] {
+            fs::rename(place.root.join("out"), tempfile::tempdir().unwrap().path().join("was")).unwrap();
+            if let Some(left_over) = &left_over {
+                lay(left_over, &left);
+            }
+            place.restore(&outputs);
+            let now = place.outputs();
+            assert!(
+                now.len() == outputs.len() && now.iter().zip(&outputs).all(|(now, then)| now.kind.is_like(&then.kind)),
+                "{left_over:?}"
+            );
+            assert_eq!(fs::read_dir(&fetched).unwrap().count(), 0, "{left_over:?}");
+        }
+    }
+}

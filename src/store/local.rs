@@ -25,6 +25,9 @@ const MARKER_STEM: &str = "shipway-v";
 /// Tells programs that make backups to leave the folder out; the first line is prescribed (bford.info/cachedir).
 const CACHE_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n# This folder is a cache of shipway. It may be deleted.\n";
 
+/// Its time is that of the last sweep.
+pub(super) const SWEPT: &str = "swept";
+
 /// Where files are written before they have their name.
 pub(super) const TEMPORARY: &str = "tmp";
 
@@ -97,10 +100,9 @@ impl Store {
         if let Some(parent) = root.parent() {
             fs::create_dir_all(parent).map_err(|error| refused(parent, error))?;
         }
-        match DirBuilder::new().mode(0o700).create(root) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(refused(root, error)),
-            _ => {}
-        }
+        let made = DirBuilder::new().mode(0o700).create(root);
+        let is_new = made.is_ok();
+        made.or_else(|error| if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(refused(root, error)) })?;
         is_store(root)?;
         if !root.join(MARKER).exists() {
             // The marker comes first and appears at once: a second process that opens the folder now must not take it for foreign.
@@ -118,6 +120,10 @@ impl Store {
             if !file.exists() {
                 write_whole(&file, text).map_err(|error| refused(&file, error))?;
             }
+        }
+        if is_new {
+            // In what was made just now there is nothing to sweep.
+            let _swept_at_the_end = File::create(root.join(SWEPT));
         }
         Ok(Self::at(root, true))
     }

@@ -8,15 +8,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::local::{Area, Store, TEMPORARY, now, set_used_now};
+use super::local::{Area, SWEPT, Store, TEMPORARY, now, set_used_now};
 use super::records::Trouble;
 use crate::base::digest::Hash;
 
 /// Held by the one process that sweeps.
 const LOCK: &str = "sweep.lock";
-
-/// Its time is that of the last sweep.
-const STAMP: &str = "swept";
 
 /// The bytes stored since the last sweep: one number of eight bytes for each run, summed up when read.
 const COUNTER: &str = "stored";
@@ -90,7 +87,7 @@ pub fn sweep_if_due(store: &Store, limits: &Limits) -> io::Result<Option<Swept>>
     if stored > 0 {
         store.add_stored(stored)?;
     }
-    let last = store.root().join(STAMP).metadata().and_then(|metadata| metadata.modified());
+    let last = store.root().join(SWEPT).metadata().and_then(|metadata| metadata.modified());
     // A time in the future is that of a clock that was set back.
     let recent = last.is_ok_and(|last| now().duration_since(last).unwrap_or_else(|ahead| ahead.duration()) < DAY);
     if recent && stored_since(store)? <= limits.max_size / SHARE {
@@ -205,7 +202,7 @@ fn carry_out(store: &Store, plan: Plan) -> io::Result<Swept> {
         let old = plan.oldest.is_some_and(|oldest| metadata.modified().is_ok_and(|used| used < oldest));
         if old { remove(path) } else { Ok(()) }
     })?;
-    let stamp = store.root().join(STAMP);
+    let stamp = store.root().join(SWEPT);
     File::options().append(true).create(true).open(&stamp)?;
     set_used_now(&stamp)?;
     Ok(sweep.swept)

@@ -153,6 +153,9 @@ fn only_one_sweeps_at_a_time() {
 fn it_is_time_once_a_day_or_when_much_was_stored() {
     let (folder, store) = new();
     let limits = Limits { max_size: 20_000, ..LARGE };
+    let other = Store::open(&folder.path().join("tmp/new")).unwrap();
+    other.put(&[1; 1000]).unwrap();
+    assert_eq!(sweep_if_due(&other, &limits).unwrap(), None, "it was made just now");
     let _run = store.live().unwrap();
     store.put(&[1; 5000]).unwrap();
     assert!(sweep_if_due(&store, &limits).unwrap().is_some(), "it has never been done");
@@ -166,7 +169,7 @@ fn it_is_time_once_a_day_or_when_much_was_stored() {
     assert!(sweep_if_due(&store, &limits).unwrap().is_some());
     for ago in [now() - DAY * 2, now() + DAY * 2] {
         assert_eq!(sweep_if_due(&store, &limits).unwrap(), None);
-        File::open(folder.path().join(STAMP)).unwrap().set_modified(ago).unwrap();
+        File::open(folder.path().join(SWEPT)).unwrap().set_modified(ago).unwrap();
         assert!(sweep_if_due(&store, &limits).unwrap().is_some());
     }
 }

@@ -150,8 +150,8 @@ impl Waiting {
         is_stopped: &dyn Fn() -> bool,
     ) -> Result<(), BlobError> {
         let make = |path: &Path| File::options().read(true).write(true).create_new(true).mode(mode).open(path);
-        let mut file = if self.is_alone { self.prepare(make) } else { make(&self.at(index)) }.map_err(BlobError::Io)?;
-        store.copy_to(digest, &mut file, is_stopped)?;
+        let file = if self.is_alone { self.prepare(make) } else { make(&self.at(index)) }.map_err(BlobError::Io)?;
+        store.copy_to(digest, &file, is_stopped)?;
         file.set_times(times(modified)).map_err(BlobError::Io)
     }
 

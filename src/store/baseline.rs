@@ -4,7 +4,7 @@
 //! too. They are no results: where they are missing or damaged, there is nothing to compare with.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 
 use super::local::{Area, Store};
@@ -33,9 +33,7 @@ impl Store {
         }
         let lines: Vec<String> = measures.iter().map(|(metric, value)| format!("{metric} {value:?}\n")).collect();
         let body = lines.concat();
-        let file = self.temporary()?;
-        file.as_file().write_all(format!("{HEAD}\n{}\n{body}", Hash::of(body.as_bytes())).as_bytes())?;
-        self.settle(file, &path)
+        self.write(&path, format!("{HEAD}\n{}\n{body}", Hash::of(body.as_bytes())).as_bytes())
     }
 
     /// Returns what was measured when the stage passed last; nothing where that is not known.

@@ -6,8 +6,16 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::ioctl_ficlone;
+
 use super::local::{Area, Store, open_plain};
-use crate::base::digest::Digest;
+use crate::base::digest::{CHUNK, Digest};
+
+/// A content of at most so many bytes is held in memory whole.
+const SMALL: usize = CHUNK;
+
+/// A content of so many bytes is shared with the store, where the file system can do that, instead of copied.
+const SHARED: u64 = 32 * 1024;
 
 /// Why a blob cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -33,9 +41,7 @@ impl Store {
         let digest = Digest::of(bytes);
         let path = self.place(Area::Blobs, &digest.hash);
         if !self.keep(&path, &digest) {
-            let file = self.temporary()?;
-            file.as_file().write_all(bytes)?;
-            self.settle(file, &path)?;
+            self.write(&path, bytes)?;
         }
         Ok(digest)
     }
@@ -45,8 +51,15 @@ impl Store {
     /// # Errors
     /// What reading, `watch` or the file system says; then nothing is left behind.
     pub fn put_reader(&self, reader: &mut dyn Read, watch: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<Digest> {
+        self.expect_writable()?;
+        let mut start = Vec::with_capacity(SMALL + 1);
+        Read::take(&mut *reader, SMALL as u64 + 1).read_to_end(&mut start)?;
+        if start.len() <= SMALL {
+            watch(&start)?;
+            return self.put(&start);
+        }
         let file = self.temporary()?;
-        let digest = Digest::of_reader(reader, &mut |chunk| {
+        let digest = Digest::of_reader(&mut start.chain(reader), &mut |chunk| {
             watch(chunk)?;
             file.as_file().write_all(chunk)
         })?;
@@ -74,16 +87,30 @@ impl Store {
         Ok(bytes)
     }
 
-    /// Writes the content to `to`, from where that stands, in chunks, and checks it on the way.
+    /// Writes the content to `to`, which is new, and checks it on the way.
     ///
     /// # Errors
     /// See [`BlobError`]; a damaged blob is evicted. Where `is_stopped` says so before the end, `Interrupted`. What was copied until then is
     /// worthless.
-    pub fn copy_to(&self, digest: &Digest, to: &mut File, is_stopped: &dyn Fn() -> bool) -> Result<(), BlobError> {
-        let (path, mut file, metadata) = self.open_blob(digest)?;
-        let found = Digest::of_reader(&mut file, &mut |chunk| {
-            if is_stopped() { Err(io::ErrorKind::Interrupted.into()) } else { to.write_all(chunk) }
-        })?;
+    pub fn copy_to(&self, digest: &Digest, to: &File, is_stopped: &dyn Fn() -> bool) -> Result<(), BlobError> {
+        let (path, file, metadata) = self.open_blob(digest)?;
+        // Both then have the same blocks, and whichever is written to gets its own.
+        let is_shared = digest.size >= SHARED && ioctl_ficlone(to, &file).is_ok();
+        // What lies there in the end is what is looked at.
+        let (mut from, mut to) = if is_shared { (to, &file) } else { (&file, to) };
+        let mut take = |chunk: &[u8]| match is_stopped() {
+            true => Err(io::ErrorKind::Interrupted.into()),
+            false if is_shared => Ok(()),
+            false => to.write_all(chunk),
+        };
+        let found = if digest.size <= SMALL as u64 {
+            let mut bytes = Vec::with_capacity(SMALL.min(usize::try_from(digest.size).unwrap_or(0)) + 1);
+            from.take(digest.size + 1).read_to_end(&mut bytes)?;
+            take(&bytes)?;
+            Digest::of(&bytes)
+        } else {
+            Digest::of_reader(&mut from, &mut take)?
+        };
         self.expect(found, digest, &path, &metadata)
     }
 

@@ -3,7 +3,7 @@
 //! Knows where things lie and whether the folder is ours to use; knows nothing of what is in the files.
 
 use std::fs::{self, DirBuilder, File, Metadata, Permissions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{Access, AtFlags, CWD, OFlags, Timespec, Timestamps, UTIME_NOW, access, utimensat};
 use tempfile::NamedTempFile;
 
+use super::nameless;
 use crate::base::digest::Hash;
 use crate::base::files::write_whole;
 use crate::base::state::CHECKOUTS;
@@ -218,6 +219,19 @@ impl Store {
         file.persist(to).map_err(|refused| refused.error)?;
         self.stored.fetch_add(length, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Writes a file at `path`, in place of what had the name before: it is there whole or not at all.
+    pub(super) fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.expect_writable()?;
+        if nameless::write(path, bytes).is_ok() {
+            self.stored.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            return Ok(());
+        }
+        // Something has the name, or no file can be without one here; what else is wrong will be so again.
+        let file = self.temporary()?;
+        file.as_file().write_all(bytes)?;
+        self.settle(file, path)
     }
 
     /// Returns how many bytes were written since this was last called.

@@ -2,7 +2,7 @@
 //!
 //! Knows names of stages and keys; nothing that is decided depends on these notes.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use super::local::{Area, Store};
@@ -32,9 +32,7 @@ impl Store {
         keys.insert(0, *key);
         keys.truncate(MOST_KEYS);
         let lines: Vec<String> = keys.iter().map(Hash::to_string).collect();
-        let file = self.temporary()?;
-        file.as_file().write_all(format!("{HEAD}\n{}\n", lines.join("\n")).as_bytes())?;
-        self.settle(file, &path)
+        self.write(&path, format!("{HEAD}\n{}\n", lines.join("\n")).as_bytes())
     }
 
     /// Returns the keys that were noted for the stage, the newest first; none where the notes cannot be read.

@@ -3,7 +3,7 @@
 //! Knows that a record is written after all it names, and doubted when it is read; knows nothing of how a key comes about.
 
 use std::fs::{self, Metadata};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::time::UNIX_EPOCH;
 
@@ -123,9 +123,7 @@ impl Store {
         if let Some(blob) = result.blobs().find(|blob| !self.contains(blob)) {
             return Err(io::Error::new(io::ErrorKind::NotFound, format!("the blob {} is not in the cache", blob.hash)));
         }
-        let file = self.temporary()?;
-        file.as_file().write_all(&bytes)?;
-        self.settle(file, &self.place(Area::Records, key))
+        self.write(&self.place(Area::Records, key), &bytes)
     }
 
     /// Removes the record of `key`, if there is one and the store may be written to.
@@ -148,7 +146,7 @@ impl Store {
             }
             (Err(error), _) => return Err(Trouble::Io(error)),
         };
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(LONGEST)).unwrap_or(0) + 1);
         file.take(LONGEST).read_to_end(&mut bytes).map_err(Trouble::Io)?;
         match self.decode(key, &bytes) {
             Ok((result, trees)) => Ok(Some(Loaded { result, trees, metadata })),

@@ -106,7 +106,7 @@ fn contents_come_back() {
         assert!(store.contains(&digest));
         assert_eq!(store.read(&digest).unwrap(), bytes);
         let mut copy = tempfile::tempfile().unwrap();
-        store.copy_to(&digest, &mut copy, &|| false).unwrap();
+        store.copy_to(&digest, &copy, &|| false).unwrap();
         copy.rewind().unwrap();
         for mut file in [copy, store.open_verified(&digest).unwrap()] {
             let mut read = Vec::new();
@@ -164,7 +164,7 @@ fn a_damaged_blob_is_noticed_and_evicted() {
     let path = store.place(Area::Blobs, &digest.hash);
     let ways: [Reading; 3] = [
         |store, digest| store.read(digest).map(|_| ()),
-        |store, digest| store.copy_to(digest, &mut tempfile::tempfile().unwrap(), &|| false),
+        |store, digest| store.copy_to(digest, &tempfile::tempfile().unwrap(), &|| false),
         |store, digest| store.open_verified(digest).map(|_| ()),
     ];
     let read_only = Store::open_read_only(store.root()).unwrap();

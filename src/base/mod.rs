@@ -9,6 +9,7 @@ pub mod duration;
 pub mod files;
 pub mod glob;
 pub mod json;
+pub mod nameless;
 pub mod nearest;
 pub mod parallel;
 pub mod places;

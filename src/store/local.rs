@@ -12,9 +12,9 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{Access, AtFlags, CWD, OFlags, Timespec, Timestamps, UTIME_NOW, access, utimensat};
 use tempfile::NamedTempFile;
 
-use super::nameless;
 use crate::base::digest::Hash;
 use crate::base::files::write_whole;
+use crate::base::nameless;
 use crate::base::state::CHECKOUTS;
 
 /// The file that says that a folder is a store, and of which format.
@@ -25,6 +25,9 @@ const MARKER_STEM: &str = "shipway-v";
 
 /// Tells programs that make backups to leave the folder out; the first line is prescribed (bford.info/cachedir).
 const CACHE_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n# This folder is a cache of shipway. It may be deleted.\n";
+
+/// Of a stored file: nobody writes to it again.
+const MODE: u32 = 0o444;
 
 /// Its time is that of the last sweep.
 pub(super) const SWEPT: &str = "swept";
@@ -187,13 +190,13 @@ impl Store {
         if self.writable { Ok(()) } else { Err(io::ErrorKind::ReadOnlyFilesystem.into()) }
     }
 
-    /// Returns a new file without a name of its own yet; dropped, it is gone. Nobody writes to a stored file again, so it is made unwritable.
+    /// Returns a new file without a name of its own yet; dropped, it is gone.
     pub(super) fn temporary(&self) -> io::Result<NamedTempFile> {
         self.expect_writable()?;
         let folder = self.root.join(TEMPORARY);
         let make = || {
             let mut builder = tempfile::Builder::new();
-            builder.prefix("").rand_bytes(16).permissions(Permissions::from_mode(0o444)).tempfile_in(&folder)
+            builder.prefix("").rand_bytes(16).permissions(Permissions::from_mode(MODE)).tempfile_in(&folder)
         };
         let made = match make() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir_all(&folder).and_then(|()| make()),
@@ -224,7 +227,7 @@ impl Store {
     /// Writes a file at `path`, in place of what had the name before: it is there whole or not at all.
     pub(super) fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         self.expect_writable()?;
-        if nameless::write(path, bytes).is_ok() {
+        if nameless::write(path, bytes, MODE, None).is_ok() {
             self.stored.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             return Ok(());
         }

@@ -17,7 +17,6 @@ pub mod blobs;
 pub mod codec;
 pub mod live;
 pub mod local;
-mod nameless;
 pub mod notes;
 pub mod reapi;
 pub mod records;

@@ -1,7 +1,7 @@
 //! What was stored comes back: random trees, and what lies there meanwhile.
 
 use std::fs::Permissions;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::PermissionsExt;
 
 use proptest::prelude::*;
 
@@ -205,8 +205,10 @@ fn one_who_is_stopped_replaces_nothing() {
 #[test]
 fn what_a_killed_run_had_fetched_is_in_nobodys_way() {
     let file = |text: &str| Node::File(text.as_bytes().to_vec(), 0o444, 1);
-    let several = Node::Folder(vec![("a".into(), file("one")), ("b".into(), file("two")), ("c".into(), Node::Link("a".into()))]);
-    for stored in [file("made"), Node::Link("nowhere".into()), several] {
+    let large = "x".repeat(usize::try_from(SMALL).unwrap());
+    let several =
+        |text: &str| Node::Folder(vec![("a".into(), file(text)), ("b".into(), file("two")), ("c".into(), Node::Link("a".into()))]);
+    for stored in [file("made"), file(&large), Node::Link("nowhere".into()), several("one"), several(&large)] {
         let place = Place::new();
         lay(&stored, &place.root.join("out"));
         let outputs = place.stored();

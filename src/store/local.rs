@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{Access, AtFlags, CWD, OFlags, Timespec, Timestamps, UTIME_NOW, access, utimensat};
+use rustix::fs::{
+    Access, AtFlags, CWD, IFlags, OFlags, Timespec, Timestamps, UTIME_NOW, access, ioctl_getflags, ioctl_setflags, utimensat,
+};
 use tempfile::NamedTempFile;
 
 use crate::base::digest::Hash;
@@ -126,6 +128,7 @@ impl Store {
             }
         }
         if is_new {
+            areas.iter().for_each(|area| spread(&root.join(area)));
             // In what was made just now there is nothing to sweep.
             let _swept_at_the_end = File::create(root.join(SWEPT));
         }
@@ -269,6 +272,16 @@ pub(super) fn now() -> SystemTime {
 pub(super) fn set_used_now(path: &Path) -> io::Result<()> {
     let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
     Ok(utimensat(CWD, path, &Timestamps { last_access: now, last_modification: now }, AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+/// Tells the file system that what lies in one folder below `folder` has nothing to do with what lies in the next. Where ext4 looks for room
+/// for a file, it looks near the folder, past all that was freed there lately; what is told nothing puts all folders near each other.
+fn spread(folder: &Path) {
+    // Others than ext4 need not be told, and refuse.
+    let _unknown = File::open(folder).and_then(|folder| {
+        let flags = ioctl_getflags(&folder)?;
+        Ok(ioctl_setflags(&folder, flags | IFlags::TOPDIR)?)
+    });
 }
 
 /// Opens a file of the store for reading. A link in its place is not followed, and a pipe there does not hold anyone up.

@@ -157,9 +157,8 @@ impl Waiting {
     fn new(state: &Path, stage: &str, is_small: bool) -> io::Result<Self> {
         let path = state.join("fetched").join(Hash::of(stage.as_bytes()).to_string());
         let waiting = Self { path, in_memory: is_small.then(HashMap::new), is_gone: Cell::new(true) };
-        if !is_small {
-            waiting.prepare(|path| fs::create_dir(path)).map_err(|error| named(&waiting.path, &error))?;
-        }
+        let ready = if is_small { clear(&waiting.path) } else { waiting.prepare(|path| fs::create_dir(path)) };
+        ready.map_err(|error| named(&waiting.path, &error))?;
         Ok(waiting)
     }
 
@@ -218,6 +217,14 @@ impl Waiting {
 }
 
 /// Removes what a killed run left, a folder or a file.
+/// Removes what a killed run left, which is mostly nothing.
+fn clear(path: &Path) -> io::Result<()> {
+    match remove(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
 fn remove(path: &Path) -> io::Result<()> {
     let removed = fs::remove_dir_all(path);
     removed.or_else(|error| if error.kind() == io::ErrorKind::NotADirectory { fs::remove_file(path) } else { Err(error) })

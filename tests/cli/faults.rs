@@ -27,7 +27,7 @@ const PAIR: &str = r#"
 [stages.a]
 inputs = ["src"]
 outputs = ["out/a"]
-steps = ["mkdir out/a; cp src out/a/one; head -c 300000 /dev/zero | tr '\\0' x > out/a/two"]
+steps = ["mkdir out/a; cp src out/a/one; head -c 2000000 /dev/zero | tr '\\0' x > out/a/two"]
 [stages.b]
 needs = ["a"]
 inputs = []

@@ -213,6 +213,7 @@ fn what_a_killed_run_had_fetched_is_in_nobodys_way() {
         lay(&stored, &place.root.join("out"));
         let outputs = place.stored();
         let fetched = place.root.join(".shipway/fetched");
+        fs::create_dir_all(&fetched).unwrap();
         let left = fetched.join(Hash::of(b"a").to_string());
         for left_over in [None, Some(file("")), Some(Node::Link("nowhere".into())), Some(Node::Folder(vec![("0".into(), file("half"))]))] {
             fs::rename(place.root.join("out"), tempfile::tempdir().unwrap().path().join("was")).unwrap();
@@ -225,7 +226,7 @@ fn what_a_killed_run_had_fetched_is_in_nobodys_way() {
                 now.len() == outputs.len() && now.iter().zip(&outputs).all(|(now, then)| now.kind.is_like(&then.kind)),
                 "{left_over:?}"
             );
-            assert_eq!(fs::read_dir(&fetched).unwrap().count(), 0, "{left_over:?}");
+            assert_eq!(fs::read_dir(&fetched).map_or(0, Iterator::count), 0, "{left_over:?}");
         }
     }
 }

@@ -212,11 +212,12 @@ impl Files {
         // By the time before it was read: had it been left alone only since, it may have been written to while it was read.
         let is_settled = now.is_some_and(|now| entry.stamp.latest().saturating_add(SETTLED) <= now);
         let name = self.name(path);
-        let (row, is_changed) = if is_settled { (known.insert(name, entry), true) } else { known.insert_passing(name, entry) };
-        if is_changed {
-            self.is_changed.store(true, Ordering::Relaxed);
+        if !is_settled {
+            // What was known of the path till now may be written again: it is of a stamp that the file no longer has.
+            return known.insert_passing(name, entry);
         }
-        row
+        self.is_changed.store(true, Ordering::Relaxed);
+        known.insert(name, entry)
     }
 
     fn remembered(&self, known: &Table, path: &Path, stamp: &Stamp) -> Option<(usize, Content)> {

@@ -90,10 +90,9 @@ impl Table {
         self.put(name, entry, State::Kept)
     }
 
-    /// Adds an entry that is never written; what was known of the name is forgotten. Tells also whether that would have been written.
-    pub(super) fn insert_passing(&mut self, name: &[u8], entry: Entry) -> (usize, bool) {
-        let was_kept = self.find(name).is_some_and(|row| self.rows[row].state == State::Kept);
-        (self.put(name, entry, State::Passing), was_kept)
+    /// Adds an entry that is never written; what was known of the name is forgotten.
+    pub(super) fn insert_passing(&mut self, name: &[u8], entry: Entry) -> usize {
+        self.put(name, entry, State::Passing)
     }
 
     fn put(&mut self, name: &[u8], entry: Entry, state: State) -> usize {
@@ -271,8 +270,8 @@ mod tests {
         written(folder.path());
         let path = folder.path().join("files");
         let mut table = load(&path);
-        let (row, was_kept) = table.insert_passing(b"aaaaaaa", entry(9));
-        assert!(was_kept && !table.insert_passing(b"new", entry(8)).1);
+        let row = table.insert_passing(b"aaaaaaa", entry(9));
+        table.insert_passing(b"new", entry(8));
         assert_eq!((table.get(b"aaaaaaa"), table.kept(row)), (None, None));
         table.mark(row, 3);
         assert_eq!((table.marked(row, 3), table.marked(row, 4)), (Some(entry(9)), None));

@@ -52,12 +52,11 @@ impl Session {
         let pipeline = &project.pipeline;
         let Wish { mode, force, paranoid, only_look, keeps_services } = wish;
         let access = Access { store: store_folder(&pipeline.cache, &project.kept), mode, force, paranoid, only_look };
-        let (checkout, mut notices) = Checkout::open(&project.root, &project.file, pipeline, &access);
+        let (checkout, notices) = Checkout::open(&project.root, &project.file, pipeline, &access);
         if let Some(state) = &checkout.state {
             project.keep(state);
         }
-        let (executor, warning) = LocalExecutor::new(masker.clone(), checkout.run_file());
-        notices.extend(warning);
+        let executor = LocalExecutor::new(masker.clone(), checkout.run_file());
         let live = live(&checkout);
         let services = Services::new(executor.clone());
         let services = if keeps_services { services.keep() } else { services };

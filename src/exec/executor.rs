@@ -87,7 +87,7 @@ pub trait Executor: Sync {
     /// unless one cannot be told from those of the steps that still run beside it: it is ended with the last of these.
     fn execute(&self, command: &StepCommand, cancel: &Cancel, output: &mut OutputSink<'_>) -> StepEnd;
 
-    /// Ends whatever is left of all steps, and returns it, one text each. Called when no step runs any more.
+    /// Ends whatever is left of all steps, and returns what a person should know, one sentence each. Called when no step runs any more.
     fn finish(&self) -> Vec<String> {
         Vec::new()
     }

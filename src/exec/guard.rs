@@ -10,11 +10,13 @@ use std::io::{self, PipeWriter, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rustix::event::Timespec;
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::processes::{Process, descendants};
+use crate::base::program::plain;
 use crate::base::state::LAST_WORD;
 
 /// The hidden command that is the guard.
@@ -29,6 +31,37 @@ const QUIET_ROUNDS: usize = 4;
 /// Between two rounds.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 
+/// Where the guard stands from the first step on: a run that starts none needs none.
+#[derive(Debug)]
+pub(super) struct Post {
+    /// What is shared with it.
+    file: Mutex<Option<File>>,
+    guard: OnceLock<io::Result<Guard>>,
+}
+
+impl Post {
+    /// Returns a post without a guard; the one to come shares `file` with us, or one without a name.
+    pub(super) fn new(file: Option<File>) -> Self {
+        Self { file: Mutex::new(file), guard: OnceLock::new() }
+    }
+
+    /// Starts the guard, unless that was done: a step is about to begin.
+    pub(super) fn man(&self) {
+        self.guard.get_or_init(|| Guard::start(self.file.lock().unwrap_or_else(PoisonError::into_inner).take()));
+    }
+
+    /// Returns the guard that stands.
+    pub(super) fn guard(&self) -> Option<&Guard> {
+        self.guard.get()?.as_ref().ok()
+    }
+
+    /// Returns, for people, why there is none where there should be one.
+    pub(super) fn lack(&self) -> Option<String> {
+        let error = self.guard.get()?.as_ref().err()?;
+        Some(format!("the guard could not be started, so steps would outlive a killed shipway: {}", plain(error)))
+    }
+}
+
 /// The shipway side.
 #[derive(Debug)]
 pub(super) struct Guard {
@@ -38,11 +71,8 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// Starts the guard, which shares `file` with us, or one without a name.
-    ///
-    /// # Errors
-    /// Where it cannot be started; a run is possible without it.
-    pub(super) fn start(file: Option<File>) -> io::Result<Self> {
+    /// Starts the guard; a run is possible without it.
+    fn start(file: Option<File>) -> io::Result<Self> {
         let program = std::env::current_exe()?;
         let groups = file.map_or_else(tempfile::tempfile, Ok)?;
         let (reader, alive) = io::pipe()?;

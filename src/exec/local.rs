@@ -7,7 +7,7 @@ use rustix::process::Pid;
 
 use super::cancel::Cancel;
 use super::executor::{Executor, OutputSink, StepCommand, StepEnd};
-use super::guard::Guard;
+use super::guard::Post;
 use super::process;
 use super::sweep::Sweep;
 use crate::base::secret::Masker;
@@ -30,23 +30,11 @@ struct Ground {
 }
 
 impl LocalExecutor {
-    /// Returns an executor that hides what `masker` knows. To be made on the main thread, before any step runs. `held` is a file that stays
-    /// open for as long as steps may live, should this process be killed; what it holds is overwritten.
-    ///
-    /// The second value says, for people, why steps would outlive a killed shipway, where they would.
-    pub fn new(masker: Masker, held: Option<File>) -> (Self, Option<String>) {
-        let (guard, warning) = match Guard::start(held) {
-            Ok(guard) => (Some(guard), None),
-            Err(error) => (
-                None,
-                Some(format!(
-                    "the guard could not be started, so steps would outlive a killed shipway: {}",
-                    crate::base::program::plain(&error)
-                )),
-            ),
-        };
+    /// Returns an executor that hides what `masker` knows. To be made on the main thread. `held` is a file that stays open for as long as
+    /// steps may live, should this process be killed; what it holds is overwritten.
+    pub fn new(masker: Masker, held: Option<File>) -> Self {
         let has_terminal = File::open("/dev/tty").is_ok();
-        (Self { ground: Arc::new(Ground { sweep: Sweep::new(guard), masker, has_terminal }) }, warning)
+        Self { ground: Arc::new(Ground { sweep: Sweep::new(Post::new(held)), masker, has_terminal }) }
     }
 }
 
@@ -77,6 +65,8 @@ impl Executor for LocalExecutor {
     }
 
     fn finish(&self) -> Vec<String> {
-        self.ground.sweep.finish().iter().map(|process| self.show(process)).collect()
+        let sweep = &self.ground.sweep;
+        let left = |process: &String| format!("a process was left running by an earlier step, and was ended: {}", self.show(process));
+        sweep.finish().iter().map(left).chain(sweep.lack()).collect()
     }
 }

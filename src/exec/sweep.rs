@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::executor::Owner;
-use super::guard::Guard;
+use super::guard::{Guard, Post};
 use super::processes::{Children, Process, descendants};
 #[cfg(target_os = "linux")]
 use super::watch::Watch;
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Knows the steps that run, and adopts what they leave.
 #[derive(Debug)]
 pub(super) struct Sweep {
-    guard: Option<Guard>,
+    post: Post,
     /// What was given to us, or begun by the main thread.
     given: Children,
     state: Mutex<State>,
@@ -61,18 +61,19 @@ struct Running {
 pub(super) struct Token(u64);
 
 impl Sweep {
-    /// Makes this process the one that orphans are given to.
-    pub(super) fn new(guard: Option<Guard>) -> Self {
+    /// Makes this process the one that orphans are given to. The guard at `post` is told of each step.
+    pub(super) fn new(post: Post) -> Self {
         #[cfg(target_os = "linux")]
         {
             // Without it a step is known by its process group alone.
             let _without = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
         }
-        Self { guard, given: Children::of(main_thread()), state: Mutex::default() }
+        Self { post, given: Children::of(main_thread()), state: Mutex::default() }
     }
 
     /// Notes that a step of `owner` is about to begin: from here on what names the owner is the step's.
     pub(super) fn begin(&self, owner: &Owner) -> Token {
+        self.post.man();
         let mut state = self.lock();
         let taken: BTreeSet<usize> = state.running.values().map(|running| running.slot).collect();
         let slot = (0..=taken.len()).find(|slot| !taken.contains(slot)).unwrap_or_default();
@@ -86,7 +87,7 @@ impl Sweep {
     pub(super) fn runs_as(&self, token: Token, group: i32) {
         if let Some(running) = self.lock().running.get_mut(&token) {
             running.group = group;
-            if let Some(guard) = &self.guard {
+            if let Some(guard) = self.post.guard() {
                 guard.watch(running.slot, group);
             }
         }
@@ -106,15 +107,24 @@ impl Sweep {
         // What is begun as a sibling of a step belongs to the thread that began the step.
         let mut left = std::mem::take(&mut state.unnamed);
         left.extend(self.clear(&mut state, Some(&step), &|| [self.given.pids(), BEGUN.with(Children::pids)].concat()));
-        if let Some(guard) = &self.guard {
+        if let Some(guard) = self.post.guard() {
             guard.watch(step.slot, 0);
         }
         left
     }
 
+    /// Returns, for people, why steps would outlive a killed shipway, where they would.
+    pub(super) fn lack(&self) -> Option<String> {
+        self.post.lack()
+    }
+
     /// Ends all that is left, and returns it for people. No step runs any more.
     pub(super) fn finish(&self) -> Vec<String> {
         let mut state = self.lock();
+        if state.next == 0 {
+            // No step ever ran.
+            return Vec::new();
+        }
         state.strays.clear();
         let threads: Vec<Children> = Process::own_threads().into_iter().map(Children::of).collect();
         let mut left = std::mem::take(&mut state.unnamed);
@@ -162,7 +172,7 @@ impl Sweep {
     /// Returns the processes that were given to us, or begun beside a step, and live; those that ended are waited for. The steps
     /// themselves are not among them.
     fn orphans(&self, state: &State, step: Option<&Running>, begun: Vec<i32>) -> Vec<Process> {
-        let own = self.guard.as_ref().map_or(0, Guard::pid);
+        let own = self.post.guard().map_or(0, Guard::pid);
         let is_step = |pid: i32| step.into_iter().chain(state.running.values()).any(|running| running.group == pid);
         let pids = begun.into_iter().filter(|pid| *pid != own && !is_step(*pid));
         let (ended, alive): (Vec<Process>, Vec<Process>) = pids.filter_map(Process::look).partition(|process| process.ended);

@@ -6,7 +6,7 @@ use std::process::{Child, Command};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::crash::picture;
-use crate::project::{Project, Said, event, events, finish, outcome, start, until};
+use crate::project::{Project, Said, event, events, finish, guard_of, outcome, start, until};
 
 /// Every step takes a folder named like its stage, and fails where it is there already.
 const EXCLUSIVE: &str = r#"
@@ -188,13 +188,6 @@ fn a_stage_is_not_made_while_steps_of_a_killed_shipway_live() {
     assert_eq!(project.read("a.txt"), "new\n");
     reaper.kill().unwrap();
     reaper.wait().unwrap();
-}
-
-fn guard_of(shipway: i32) -> Pid {
-    let children = fs::read_to_string(format!("/proc/{shipway}/task/{shipway}/children")).unwrap();
-    let mut children = children.split_ascii_whitespace();
-    let is_guard = |pid: &&str| fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains("__guard"));
-    Pid::from_raw(children.find(is_guard).unwrap().parse().unwrap()).unwrap()
 }
 
 /// Waits until the program, which `command` starts, prints `text`; returns it, still running.

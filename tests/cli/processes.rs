@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::project::{self, Project, event, outcome, until};
+use crate::project::{self, Project, event, guard_of, outcome, until};
 
 /// Between TERM and KILL (contract, section 5).
 const GRACE: Duration = Duration::from_secs(5);
@@ -192,10 +192,7 @@ impl Started<'_> {
 
     /// The process that ends the steps of a shipway that was killed.
     fn guard(&self) -> PathBuf {
-        let own = self.pid();
-        let children = fs::read_to_string(format!("/proc/{own}/task/{own}/children")).unwrap();
-        let mut children = children.split_ascii_whitespace().map(|pid| Path::new("/proc").join(pid));
-        children.find(|path| fs::read_to_string(path.join("cmdline")).is_ok_and(|line| line.contains("__guard"))).unwrap()
+        Path::new("/proc").join(guard_of(self.pid()).as_raw_nonzero().to_string())
     }
 
     fn said(&self) -> String {
@@ -953,9 +950,7 @@ fn a_run_whose_guard_is_killed_goes_on() {
     let case = Case::new("[stages.a]\nsteps = [\"touch begun; AWAIT go\", \"setsid STAY kept & AWAIT kept\"]\n");
     let run = case.start(&[]);
     case.awaits("begun");
-    let guard = run.guard();
-    let pid = guard.file_name().unwrap().to_str().unwrap().parse().unwrap();
-    kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+    kill_process(guard_of(run.pid()), Signal::KILL).unwrap();
     case.project.write("go", "");
     run.end().exits(0).comes_to(&[("a", "passed")]);
     case.nothing_is_left();

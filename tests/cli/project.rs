@@ -9,6 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::process::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -348,4 +349,14 @@ pub(crate) fn processes(mark: &str) -> Vec<String> {
         }
     }
     found
+}
+
+/// Returns the guard of a shipway that runs a step: a child of the thread that began its first one.
+#[track_caller]
+pub(crate) fn guard_of(shipway: i32) -> Pid {
+    let threads = fs::read_dir(format!("/proc/{shipway}/task")).unwrap().map(|thread| thread.unwrap().path());
+    let children: String = threads.filter_map(|thread| fs::read_to_string(thread.join("children")).ok()).collect();
+    let is_guard = |pid: &&str| fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains("__guard"));
+    let guard = children.split_ascii_whitespace().find(is_guard).expect("a guard stands");
+    Pid::from_raw(guard.parse().unwrap()).unwrap()
 }

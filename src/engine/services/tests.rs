@@ -43,7 +43,7 @@ fn is_alive(pid: &str) -> bool {
 #[test]
 fn a_pool_that_keeps_services_starts_them_anew_only_where_they_changed_or_ended() {
     let folder = tempfile::tempdir().unwrap();
-    let (executor, _) = LocalExecutor::new(Masker::new([]), None);
+    let executor = LocalExecutor::new(Masker::new([]), None);
     let services = Services::new(executor).keep();
     let first = run(&services, &pipeline("one"), folder.path());
     assert_eq!((first.len(), is_alive(&first[0])), (1, true));
@@ -64,7 +64,7 @@ fn a_pool_that_keeps_services_starts_them_anew_only_where_they_changed_or_ended(
 #[test]
 fn a_pool_of_one_run_ends_what_nobody_uses() {
     let folder = tempfile::tempdir().unwrap();
-    let (executor, _) = LocalExecutor::new(Masker::new([]), None);
+    let executor = LocalExecutor::new(Masker::new([]), None);
     let services = Services::new(executor);
     let first = run(&services, &pipeline("one"), folder.path());
     assert!(!is_alive(&first[0]));

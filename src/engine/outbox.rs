@@ -1,10 +1,11 @@
 //! What a worker says to the coordinator: gathered while it is busy, sent when it waits, so that a short step costs one message at its
-//! start and one at its end.
+//! start and one at its end. The coordinator may be dozing: what is no hurry does not wake it.
 
 use std::cell::RefCell;
+use std::thread::Thread;
 use std::time::Duration;
 
-use crossbeam_channel::{SendTimeoutError, Sender};
+use crossbeam_channel::{SendTimeoutError, Sender, TrySendError};
 
 use crate::model::event::{EventKind, StageFinished};
 use crate::model::stage::StageId;
@@ -29,12 +30,13 @@ pub(super) enum Message {
 #[derive(Debug)]
 pub(super) struct Outbox {
     sender: Sender<Message>,
+    coordinator: Thread,
     gathered: RefCell<Vec<EventKind>>,
 }
 
 impl Outbox {
-    pub(super) fn new(sender: Sender<Message>) -> Self {
-        Self { sender, gathered: RefCell::default() }
+    pub(super) fn new(sender: Sender<Message>, coordinator: Thread) -> Self {
+        Self { sender, coordinator, gathered: RefCell::default() }
     }
 
     /// Gathers what happened.
@@ -53,6 +55,7 @@ impl Outbox {
     /// Sends output, behind all that was gathered. Gives its text back where it was not taken in time.
     pub(super) fn offer(&self, output: EventKind) -> Option<Vec<u8>> {
         self.send();
+        self.coordinator.unpark();
         match self.sender.send_timeout(Message::Happened(vec![output]), PATIENCE) {
             Err(SendTimeoutError::Timeout(Message::Happened(kinds))) => {
                 kinds.into_iter().find_map(|kind| if let EventKind::Output { text, .. } = kind { Some(text) } else { None })
@@ -61,18 +64,25 @@ impl Outbox {
         }
     }
 
-    /// Sends the end of a stage, with all that was gathered.
-    pub(super) fn finish(&self, id: StageId, finished: StageFinished) {
+    /// Sends the end of a stage, with all that was gathered. Whoever `halts` the run by it has the coordinator act at once.
+    pub(super) fn finish(&self, id: StageId, finished: StageFinished, halts: bool) {
         self.post(Message::Finished(id, self.gathered.take(), Box::new(finished)));
+        if halts {
+            self.coordinator.unpark();
+        }
     }
 
     /// Tells that the schedule has gone on.
     pub(super) fn went_on(&self) {
         self.post(Message::WentOn);
+        self.coordinator.unpark();
     }
 
     /// The coordinator outlives the workers: it waits for each stage that it gave out.
     fn post(&self, message: Message) {
-        drop(self.sender.send(message));
+        if let Err(TrySendError::Full(message)) = self.sender.try_send(message) {
+            self.coordinator.unpark();
+            drop(self.sender.send(message));
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::attempt::Attempt;
 use super::checkout::Checkout;
@@ -31,6 +31,10 @@ use crate::model::stage::StageId;
 /// How many messages may wait: with output in pieces of at most 256 KiB this bounds the memory, and slows a step that prints faster
 /// than anybody can take.
 const WAITING: usize = 32;
+
+/// How long the coordinator leaves alone what is no hurry, while more is to be expected: to be woken for each short step would cost as much
+/// as the step.
+const DOZE: Duration = Duration::from_millis(10);
 
 /// A run that became pointless says that it ended as if by this signal, which its steps got: SIGTERM.
 const OUTDATED: i32 = 15;
@@ -177,7 +181,7 @@ impl Run {
         let (cancel, schedule) = (&*cancel, &schedule);
         thread::scope(|scope| {
             for _ in 0..options.jobs.min(unknown.len()) {
-                let (work, outbox) = (&work, Outbox::new(sender.clone()));
+                let (work, outbox) = (&work, Outbox::new(sender.clone(), thread::current()));
                 scope.spawn(move || {
                     let (executor, caller, services) = (means.executor, means.caller, means.services);
                     let attempt = Attempt { plan, executor, caller, cancel, deadline, services, outbox: &outbox, at: &Cell::new(0) };
@@ -198,6 +202,7 @@ impl Run {
                 heard_of: 0,
                 failed: None,
                 out_of_time: false,
+                is_tired: false,
             };
             let exit = coordinator.run(options, means.executor);
             memory.keep_traces();
@@ -220,7 +225,7 @@ fn worker(work: &Receiver<StageId>, schedule: &Mutex<Schedule<'_>>, turn: &Turn<
                 lock(schedule).failed();
             }
             // Before others may start because of it.
-            outbox.finish(id, finished);
+            outbox.finish(id, finished, !has_passed);
             if has_passed {
                 next = go_on(id, schedule, turn);
             }
@@ -277,6 +282,8 @@ struct Coordinator<'a, 'l, 'm> {
     /// The first stage that failed.
     failed: Option<Arc<str>>,
     out_of_time: bool,
+    /// Whether it was busy since it last dozed.
+    is_tired: bool,
 }
 
 impl Coordinator<'_, '_, '_> {
@@ -314,11 +321,8 @@ impl Coordinator<'_, '_, '_> {
         }
         self.services.end(self.cancel);
         self.tell_of_services();
-        for process in executor.finish() {
-            self.emitter.emit(EventKind::Notice {
-                stage: None,
-                text: format!("a process was left running by an earlier step, and was ended: {process}"),
-            });
+        for text in executor.finish() {
+            self.emitter.emit(EventKind::Notice { stage: None, text });
         }
         let rest = lock(self.schedule).rest();
         for id in rest {
@@ -380,17 +384,24 @@ impl Coordinator<'_, '_, '_> {
         }
     }
 
-    /// Returns the next message; while there is none, lets the listeners do what they have put off.
+    /// Returns the next message; while there is none, lets the listeners do what they have put off, and dozes where there were some just now.
     fn listen(&mut self) -> Option<Message> {
-        match self.receiver.try_recv() {
-            Ok(message) => return Some(message),
-            Err(TryRecvError::Disconnected) => return None,
-            Err(TryRecvError::Empty) => {}
+        if let Ok(message) = self.receiver.try_recv() {
+            self.is_tired = true;
+            return Some(message);
         }
-        match self.emitter.idle() {
+        let time = self.emitter.idle();
+        if std::mem::take(&mut self.is_tired) {
+            // Whoever has something urgent ends this.
+            thread::park_timeout(DOZE);
+            return None;
+        }
+        let message = match time {
             None => self.receiver.recv().ok(),
             Some(time) => self.receiver.recv_timeout(time).ok(),
-        }
+        };
+        self.is_tired = true;
+        message
     }
 
     fn finish(&mut self, id: StageId, mut finished: Box<StageFinished>) {

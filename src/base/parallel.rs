@@ -4,6 +4,9 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+/// More threads than these would only wait for each other in the file system.
+const MOST: usize = 8;
+
 /// Calls `work` with ranges of `0..count`, of `size` each, on `threads` threads.
 pub fn each(count: usize, size: usize, threads: usize, work: &(dyn Fn(Range<usize>) + Sync)) {
     let next = AtomicUsize::new(0);
@@ -30,7 +33,7 @@ pub fn gather<T: Send>(count: usize, size: usize, work: &(dyn Fn(Range<usize>) -
         return if count == 0 { Vec::new() } else { vec![work(0..count)] };
     }
     let parts = Mutex::new(Vec::with_capacity(count.div_ceil(size)));
-    each(count, size, processors().min(count.div_ceil(size)), &|range| {
+    each(count, size, processors().min(MOST).min(count.div_ceil(size)), &|range| {
         let start = range.start;
         let part = work(range);
         parts.lock().unwrap_or_else(PoisonError::into_inner).push((start, part));
@@ -40,10 +43,10 @@ pub fn gather<T: Send>(count: usize, size: usize, work: &(dyn Fn(Range<usize>) -
     parts.into_iter().map(|(_, part)| part).collect()
 }
 
-/// Returns how many threads can work at once; more than a few would only wait for each other in the file system.
-fn processors() -> usize {
+/// Returns how many threads can work at once. Asked of the system once.
+pub fn processors() -> usize {
     static KNOWN: OnceLock<usize> = OnceLock::new();
-    *KNOWN.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from).min(8))
+    *KNOWN.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 #[cfg(test)]

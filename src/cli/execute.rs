@@ -21,6 +21,7 @@ use super::reports::Reports;
 use super::screen::Screen;
 use super::session::{Session, Wish};
 use super::signals;
+use crate::base::parallel::processors;
 use crate::base::program::plain;
 use crate::engine::checkout::CacheMode;
 use crate::engine::memory::Memory;
@@ -103,7 +104,7 @@ impl From<Cache> for CacheMode {
 impl How {
     /// Returns how many stages run at once.
     pub(super) fn jobs(&self) -> usize {
-        self.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
+        self.jobs.map_or_else(processors, NonZeroUsize::get)
     }
 
     /// Tells whether steps may print colours.

@@ -40,7 +40,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
     let session = Session::open(&project, &plan, wish, false)?;
     let run = Run::new().map_err(|error| anyhow::anyhow!("no pipe can be made: {error}"))?;
     let means = session.means();
-    let jobs = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    let jobs = crate::base::parallel::processors();
     let memory = run.prepare(&plan, &means, jobs, Belief::Nothing)?;
     let predictions = memory.predict();
     for prediction in predictions.iter().filter(|prediction| targets.contains(&prediction.stage)) {

@@ -18,12 +18,21 @@ const SHELLS: &[&str] = &["sh", "bash", "dash", "zsh", "ksh", "ash", "mksh"];
 /// Options of `env` that take a word of their own.
 const ENV_OPTIONS: &[&str] = &["-u", "--unset", "-C", "--chdir", "-a", "--argv0"];
 
-/// Returns the beginning of a file; nothing where it cannot be read.
+/// Returns the beginning of a file, of a binary no more than shows that it is one; nothing where it cannot be read.
 pub(super) fn head(file: &Path) -> Vec<u8> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(PROBE);
+    let Ok(mut file) = File::open(file) else { return bytes };
     // What was read before an error is as good as any.
-    let _partial = File::open(file).map(|file| file.take(MOST).read_to_end(&mut bytes));
+    let _partial = file.by_ref().take(PROBE as u64).read_to_end(&mut bytes);
+    if is_text(&bytes) {
+        let _partial = file.take(MOST).read_to_end(&mut bytes);
+    }
     bytes
+}
+
+/// Tells whether a file that begins so is one that shells take for a script.
+fn is_text(head: &[u8]) -> bool {
+    head.starts_with(b"#!") || (!head.is_empty() && !head[..head.len().min(PROBE)].contains(&0))
 }
 
 /// What runs a script.
@@ -43,8 +52,7 @@ impl Interpreter {
     /// Returns what runs the file with this beginning.
     pub(super) fn of(head: &[u8]) -> Self {
         let Some(line) = head.strip_prefix(b"#!") else {
-            let is_text = !head.is_empty() && !head[..head.len().min(PROBE)].contains(&0);
-            return if is_text { Self::Shell } else { Self::None };
+            return if is_text(head) { Self::Shell } else { Self::None };
         };
         let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let line = String::from_utf8_lossy(line);

@@ -131,7 +131,9 @@ fn master(own: &str, real: &Path) -> Option<&'static str> {
 
 /// Tells whether the two are one file, or the second is a copy of the first.
 fn is_same(master: &Path, file: &Path) -> bool {
-    let (Ok(one), Ok(other)) = (master.metadata(), file.metadata()) else { return false };
+    // There is hardly ever a master: it is looked for first.
+    let Ok(one) = master.metadata() else { return false };
+    let Ok(other) = file.metadata() else { return false };
     if (one.dev(), one.ino()) == (other.dev(), other.ino()) {
         return true;
     }

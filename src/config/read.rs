@@ -271,12 +271,14 @@ impl Reader<'_> {
 
     /// Reads one of a few texts.
     fn choice(&mut self, value: &Spanned<DeValue<'_>>, known: &'static [&'static str]) -> Option<String> {
-        let text = self.text(value)?.value;
-        if known.contains(&text.as_str()) {
-            return Some(text);
-        }
         let all = known.iter().map(|known| format!("{known:?}")).collect::<Vec<_>>().join(", ");
-        let help = nearest::help("a value", &text, known.iter().copied()).unwrap_or_else(|| format!("it is one of {all}"));
+        let Some(text) = value.get_ref().as_str() else {
+            return self.wrong(value, &format!("one of {all}"));
+        };
+        if known.contains(&text) {
+            return Some(text.to_owned());
+        }
+        let help = nearest::help("a value", text, known.iter().copied()).unwrap_or_else(|| format!("it is one of {all}"));
         self.problem(Diagnostic::error(format!("`{}` is none of {all}", text.escape_debug()), value.span(), "unknown value").help(help));
         None
     }

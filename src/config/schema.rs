@@ -158,6 +158,11 @@ const PORTABLE: Key = key("portable", Shape::Flag, "true: outputs that hold this
 const TIMEOUT: Key = key("timeout", Shape::Duration, "longest time of one attempt: 300ms, 30s, 10m, 2h; default none");
 const RETRIES: Key = key("retries", Shape::Count, "how often it is tried again after a failure; default 0");
 const POOL: Key = key("pool", Shape::Text, "the pool that bounds how many of its stages run at once");
+const JOBSERVER: Key = key(
+    "jobserver",
+    Shape::Choice(&["cargo", "make", "ninja", "off"]),
+    "which programs of its steps share the processors with those of other stages; make then runs in parallel; left out: cargo, where a step names it",
+);
 const REPORTS_KEY: Key =
     key("reports", Shape::Table(&REPORTS), "files in which its tests, scanners and meters say what they found; outputs of the stage");
 
@@ -190,7 +195,23 @@ const SERVICES: Key = key("services", Shape::Texts, "services that run and are r
 
 static DEFAULTS: Table = Table {
     title: "[defaults]",
-    keys: &[DESCRIPTION, DIR, ENV, PASS_ENV, SECRETS, TOOLS, CACHED, CLEAN, PORTABLE, TIMEOUT, RETRIES, POOL, SERVICES, REPORTS_KEY],
+    keys: &[
+        DESCRIPTION,
+        DIR,
+        ENV,
+        PASS_ENV,
+        SECRETS,
+        TOOLS,
+        CACHED,
+        CLEAN,
+        PORTABLE,
+        TIMEOUT,
+        RETRIES,
+        POOL,
+        SERVICES,
+        JOBSERVER,
+        REPORTS_KEY,
+    ],
 };
 
 static STAGE: Table = Table {
@@ -214,6 +235,7 @@ static STAGE: Table = Table {
         RETRIES,
         POOL,
         SERVICES,
+        JOBSERVER,
         REPORTS_KEY,
         key("matrix", Shape::Axes, "expands to one stage for each combination of the values of its axes"),
         key("matrix-exclude", Shape::Combinations, "combinations of the matrix that are left out"),

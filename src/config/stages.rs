@@ -13,7 +13,7 @@ use super::scope::Scope;
 use crate::base::diagnostic::Diagnostic;
 use crate::base::glob::{Glob, PathError, within};
 use crate::base::state::STATE;
-use crate::model::stage::{Command, Selector, Stage, Step};
+use crate::model::stage::{Command, Selector, Sharing, Stage, Step};
 
 /// What the stages of one file have in common.
 #[derive(Debug)]
@@ -99,6 +99,7 @@ impl Builder<'_> {
             retries: either!(self, fields, count, "retries").copied().unwrap_or(0),
             pool: None,
             services: Vec::new(),
+            jobserver: either!(self, fields, text, "jobserver").and_then(Sharing::parse),
             dir,
         };
         let names = |key| fields.texts(key).unwrap_or_default().to_vec();

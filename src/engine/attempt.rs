@@ -21,6 +21,7 @@ use crate::cache::outputs::Lying;
 use crate::exec::cancel::Cancel;
 use crate::exec::environment::Caller;
 use crate::exec::executor::{Ending, Executor, Owner, StepCommand};
+use crate::exec::jobserver::Jobserver;
 use crate::model::event::EventKind;
 use crate::model::findings::Findings;
 use crate::model::outcome::{Failure, FailureKind, StepStatus};
@@ -44,6 +45,8 @@ pub(super) struct Attempt<'a> {
     pub(super) deadline: Option<(Instant, Duration)>,
     /// What runs beside stages.
     pub(super) services: &'a Services,
+    /// What its steps share with all others.
+    pub(super) jobserver: &'a Jobserver,
     /// Takes what happens.
     pub(super) outbox: &'a Outbox,
     /// The index of the step that runs, or ran last.
@@ -140,6 +143,7 @@ impl Attempt<'_> {
         let run_limit = self.deadline.map(|(deadline, time)| (deadline, format!("the run's limit of {}", show(time))));
         let limit = earlier(limit, run_limit);
         let mut any_flaky = false;
+        let _seat = self.jobserver.begin();
         for (index, step) in stage.steps.iter().enumerate() {
             if self.cancel.is_stopped() {
                 return End::Cancelled;
@@ -195,7 +199,7 @@ impl Attempt<'_> {
         let (name, label) = (&stage.name, &step.label);
         self.outbox.tell(EventKind::StepStarted { stage: name.clone(), step: label.clone(), command: command.show() });
         let began = Instant::now();
-        let ready = StepCommand {
+        let mut ready = StepCommand {
             words: self.plan.words(id, &command),
             dir: self.plan.root().join(&step.dir),
             env: self.caller.of_step(name, &stage.pass_env, &stage.secrets, [&stage.env, &step.env]),
@@ -203,6 +207,7 @@ impl Attempt<'_> {
             stop: Signal::TERM,
             deadline: limit.as_ref().map(|(deadline, _)| *deadline),
         };
+        self.jobserver.tell(stage.jobserver, &mut ready);
         let ending = if let Err(error) = self.make_folders(stage) {
             Ending::NotStarted(error)
         } else {

@@ -24,6 +24,7 @@ use crate::base::secret::Masker;
 use crate::exec::cancel::{Cancel, Interruption};
 use crate::exec::environment::Caller;
 use crate::exec::executor::Executor;
+use crate::exec::jobserver::Jobserver;
 use crate::model::event::{EventKind, Listener, StageFinished};
 use crate::model::outcome::{Counts, Exit, FailureKind, RunOutcome, StageOutcome};
 use crate::model::stage::StageId;
@@ -178,13 +179,14 @@ impl Run {
         let (orders, work) = unbounded();
         means.services.begin(plan);
         let Self { cancel, sender, receiver } = self;
-        let (cancel, schedule) = (&*cancel, &schedule);
+        let (cancel, schedule, jobserver) = (&*cancel, &schedule, &Jobserver::new(options.jobs));
         thread::scope(|scope| {
             for _ in 0..options.jobs.min(unknown.len()) {
                 let (work, outbox) = (&work, Outbox::new(sender.clone(), thread::current()));
                 scope.spawn(move || {
                     let (executor, caller, services) = (means.executor, means.caller, means.services);
-                    let attempt = Attempt { plan, executor, caller, cancel, deadline, services, outbox: &outbox, at: &Cell::new(0) };
+                    let attempt =
+                        Attempt { plan, executor, caller, cancel, deadline, services, jobserver, outbox: &outbox, at: &Cell::new(0) };
                     worker(work, schedule, &Turn { attempt, memory, run: &options.id, replays: options.replays });
                 });
             }

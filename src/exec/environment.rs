@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
 use super::executor::{SERVICE, STAGE};
+use super::jobserver::OF_CALLER;
 
 /// Passed on from the caller to every step, and no part of any key: what programs need to find themselves and their data.
 /// A name that ends in `*` stands for all that begin so.
@@ -178,10 +179,14 @@ fn is_constant(name: &OsStr) -> bool {
     CONSTANTS.iter().any(|(constant, _)| name == *constant)
 }
 
-/// Tells whether the name or pattern means the variable; `*` stands for any text.
+/// Tells whether the name or pattern means the variable; `*` stands for any text. That the caller runs below a make or a cargo is what no
+/// pattern means: it would make the key another one, and the steps clients of a jobserver that is none of theirs.
 fn matches(pattern: &str, name: &OsStr) -> bool {
     let mut rest = name.as_encoded_bytes();
     let Some((first, others)) = pattern.split_once('*') else { return rest == pattern.as_bytes() };
+    if OF_CALLER.iter().any(|variable| name == *variable) {
+        return false;
+    }
     let Some(behind) = rest.strip_prefix(first.as_bytes()) else { return false };
     rest = behind;
     let (between, last) = others.rsplit_once('*').unwrap_or(("", others));
@@ -220,6 +225,15 @@ mod tests {
             shown(&caller.of_step("s", &pass, &[], [&none, &none])),
             "CI=1 LC_ALL=C.UTF-8 PATH=/bin SHIPWAY=1 SHIPWAY_STAGE=s TERM=xterm XDG_CACHE_HOME=/c"
         );
+    }
+
+    #[test]
+    fn a_jobserver_of_the_caller_is_passed_on_only_by_name() {
+        let (caller, none) = (caller(&[("CARGO_MAKEFLAGS", "a"), ("MAKEFLAGS", "b"), ("CARGO_TERM_COLOR", "c")], false), BTreeMap::new());
+        let pass = |names: [&str; 2]| shown(&caller.of_step("s", &names.map(str::to_owned), &[], [&none, &none]));
+        let rest = "LC_ALL=C.UTF-8";
+        assert!(pass(["CARGO_*", "*FLAGS"]).starts_with(&format!("CARGO_TERM_COLOR=c {rest} SHIPWAY=1")));
+        assert!(pass(["CARGO_MAKEFLAGS", "MAKEFLAGS"]).starts_with(&format!("CARGO_MAKEFLAGS=a {rest} MAKEFLAGS=b")));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //!                          |-- streams   bytes -> masked text
 //!                          |-- sweep     whatever the step left behind, by /proc (processes)
 //!                          `-- guard     the same, should shipway itself be killed
+//! StepCommand <--jobserver-- how many processes it may start beside those of other steps (tokens: the books)
 //! StepCommand --service--> the same on a thread of its own; --probe--> can it be used? (listeners: whose is the port?)
 //! ```
 //!
@@ -14,6 +15,7 @@ pub mod cancel;
 pub mod environment;
 pub mod executor;
 pub mod guard;
+pub mod jobserver;
 pub mod local;
 pub mod probe;
 pub mod processes;
@@ -25,4 +27,5 @@ mod process;
 mod session;
 mod streams;
 mod sweep;
+mod tokens;
 mod watch;

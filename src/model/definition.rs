@@ -9,7 +9,7 @@ use super::stage::{Selector, Stage, StageId, Step};
 use crate::base::glob::Glob;
 
 /// Returns what differs between the stage `id` of `ours` and the stage of that name of `theirs`, in a word for people; `None` where they
-/// are defined alike. What is in no key (contract, section 4) is no difference: descriptions, timeouts, retries, pools.
+/// are defined alike. What is in no key (contract, section 4) is no difference: descriptions, timeouts, retries, pools, jobserver.
 pub fn difference(ours: &Pipeline, id: StageId, theirs: &Pipeline) -> Option<&'static str> {
     let stage = ours.stage(id);
     let Some(other) = theirs.stages.iter().find(|other| other.name == stage.name) else { return Some("it is new") };
@@ -37,6 +37,7 @@ pub fn difference(ours: &Pipeline, id: StageId, theirs: &Pipeline) -> Option<&'s
         pool: _,
         services: _,
         reports,
+        jobserver: _,
     } = stage;
     let differing = [
         ("its `needs` differ", names(ours, needs) != names(theirs, &other.needs)),

@@ -78,6 +78,31 @@ pub struct Stage {
     pub pool: Option<PoolId>,
     /// What has to be running and ready while its steps run.
     pub services: Vec<ServiceId>,
+    /// Which programs of its steps share the processors with those of other stages; `None` means cargo, where a step names it.
+    pub jobserver: Option<Sharing>,
+}
+
+/// Which programs are told of the jobserver that all stages of a run have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sharing {
+    /// None.
+    Off,
+    /// cargo, and what it starts: it runs in parallel anyway.
+    Cargo,
+    /// make, too, which then runs in parallel: not every makefile is written for that.
+    Make,
+    /// ninja, too, which takes another notation than old makes do.
+    Ninja,
+}
+
+impl Sharing {
+    /// All, by their names in the file.
+    pub const ALL: [(&'static str, Self); 4] = [("cargo", Self::Cargo), ("make", Self::Make), ("ninja", Self::Ninja), ("off", Self::Off)];
+
+    /// Reads a name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, sharing)| *sharing)
+    }
 }
 
 /// One line of `inputs`: files it means, or with `!` files it does not.

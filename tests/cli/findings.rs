@@ -1,12 +1,10 @@
 //! Report files: what tests, scanners and meters found decides, whatever their exit codes say, and is told again on a hit.
 
 use std::fs;
-use std::io::Write;
-use std::path::Path;
 
 use serde_json::Value;
 
-use crate::project::{Project, event, notices, outcome};
+use crate::project::{Project, event, notices, outcome, tool};
 
 /// The one event with what a stage found.
 #[track_caller]
@@ -371,24 +369,6 @@ fn reports_do_not_make_two_runs_different() {
         "[stages.t]\nsteps = [\"date +%N > out; echo '<testsuite><testcase name=\\\"t\\\"/></testsuite>' > j.xml; date +'<!-- %N -->' >> j.xml; echo a > out\"]\ninputs = []\noutputs = [\"out\"]\nreports.junit = [\"j.xml\"]\n",
     );
     project.shipway(["run", "--twice"]).exits(0);
-}
-
-/// Where `.ci/run` puts programs that are only for tests.
-fn tool(name: &str) -> Option<String> {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/bin").join(name);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut places = [own].into_iter().chain(std::env::split_paths(&path).map(|folder| folder.join(name)));
-    let found = places.find(|place| place.is_file()).map(|place| place.to_str().unwrap().to_owned());
-    if found.is_none() {
-        assert!(
-            std::env::var_os("SHIPWAY_TEST_TOOLS").is_none_or(|value| value.is_empty()),
-            "there is no {name} on this machine, and `.ci/run` should have put it there"
-        );
-        // Past the harness, which would swallow it.
-        let mut log = std::io::stderr();
-        writeln!(log, "what {name} writes is not tested: there is none on this machine; `.ci/run` gets one").unwrap();
-    }
-    found
 }
 
 #[test]

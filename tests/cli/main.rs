@@ -22,6 +22,7 @@ mod hostile;
 mod include;
 mod init;
 mod inputs;
+mod jobserver;
 mod loud;
 mod outputs;
 mod picture;

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -359,4 +359,22 @@ pub(crate) fn guard_of(shipway: i32) -> Pid {
     let is_guard = |pid: &&str| fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains("__guard"));
     let guard = children.split_ascii_whitespace().find(is_guard).expect("a guard stands");
     Pid::from_raw(guard.parse().unwrap()).unwrap()
+}
+
+/// Where `.ci/run` puts programs that are only for tests.
+pub(crate) fn tool(name: &str) -> Option<String> {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/bin").join(name);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut places = [own].into_iter().chain(std::env::split_paths(&path).map(|folder| folder.join(name)));
+    let found = places.find(|place| place.is_file()).map(|place| place.to_str().unwrap().to_owned());
+    if found.is_none() {
+        assert!(
+            std::env::var_os("SHIPWAY_TEST_TOOLS").is_none_or(|value| value.is_empty()),
+            "there is no {name} on this machine, and `.ci/run` should have put it there"
+        );
+        // Past the harness, which would swallow it.
+        let mut log = std::io::stderr();
+        writeln!(log, "what {name} does is not tested: there is none on this machine; `.ci/run` gets one").unwrap();
+    }
+    found
 }

@@ -1,12 +1,15 @@
 //! The short way to a known stage: what was seen when it was found good is seen again. Each test shows a way in which that could lie.
 
 use std::fs::{self, File, FileTimes};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::project::{PATIENCE, Project, brief, event, events};
+use sha2::{Digest, Sha256};
+
+use crate::project::{PATIENCE, Project, brief, event, events, output};
 
 /// `b` reads what `a` makes; both read one file more, and `a` looks for one that is not there.
 const CHAIN: &str = r#"
@@ -23,19 +26,24 @@ outputs = ["out/b"]
 "#;
 
 /// Puts a program that is no script where `tool` is looked for: a shell of the system, under another name.
-fn tool(project: &Project, shell: &str) {
-    fs::create_dir_all(project.join("tools")).unwrap();
-    fs::copy(Path::new("/bin").join(shell).canonicalize().unwrap(), project.join("tools/tool")).unwrap();
+fn tool(project: &Project, folder: &str, shell: &str) {
+    fs::create_dir_all(project.join(folder)).unwrap();
+    fs::copy(Path::new("/bin").join(shell).canonicalize().unwrap(), project.join(folder).join("tool")).unwrap();
 }
 
 fn path(project: &Project) -> String {
-    format!("{}:{}", project.join("tools").display(), std::env::var("PATH").unwrap())
+    format!("{}:{}:{}", project.join("first").display(), project.join("tools").display(), std::env::var("PATH").unwrap())
 }
 
 /// Runs with the project's own program first in PATH.
 #[track_caller]
 fn run(project: &Project, variables: &[(&str, &str)]) -> String {
-    let mut command = project.command(["run", "--format", "json"]);
+    run_with(project, &[], variables)
+}
+
+#[track_caller]
+fn run_with(project: &Project, arguments: &[&str], variables: &[(&str, &str)]) -> String {
+    let mut command = project.command(["run", "--format", "json"].iter().chain(arguments));
     command.env("PATH", path(project));
     command.envs(variables.iter().copied());
     let output = command.output().unwrap();
@@ -51,7 +59,7 @@ fn traces(project: &Project) -> Vec<u8> {
 /// Runs until both stages have a trace: until the file system's clock has left the files behind.
 fn traced() -> Project {
     let project = Project::counted(CHAIN);
-    tool(&project, "dash");
+    tool(&project, "tools", "dash");
     project.write("src/a", "one\n").write("deep/b", "two\n");
     assert_eq!(run(&project, &[]), "a passed, b passed");
     settle(&project);
@@ -151,7 +159,16 @@ const CASES: &[Case] = &[
         },
         "a passed, b passed",
     ),
-    ("another program of the same name, before it in PATH", |project| tool(project, "bash"), "a cached, b passed"),
+    ("another program in its place", |project| tool(project, "tools", "bash"), "a cached, b passed"),
+    ("another program of the same name, before it in PATH", |project| tool(project, "first", "bash"), "a cached, b passed"),
+    (
+        "the mark of a stage that was left half made",
+        |project| {
+            let name: String = Sha256::digest(b"b").iter().map(|byte| format!("{byte:02x}")).collect();
+            project.write(&format!(".shipway/making/{name}"), "-");
+        },
+        "a cached, b cached",
+    ),
     (
         "a pipeline that says something else",
         |project| {
@@ -214,6 +231,8 @@ fn a_trace_holds_only_while_all_is_as_it_was() {
                 assert_eq!(read("out/a"), read("src/a") + &read("src/more"), "{name}");
                 assert_eq!(read("out/b"), read("out/a") + &read("deep/b"), "{name}");
                 assert!(!project.join("out/b").is_symlink(), "{name}");
+                let marks = fs::read_dir(project.join(".shipway/making")).unwrap().map(|entry| entry.unwrap().file_name());
+                assert!(marks.into_iter().all(|mark| mark.as_encoded_bytes().starts_with(b".")), "{name}");
             });
         }
     });
@@ -225,50 +244,193 @@ fn a_trace_holds_only_for_the_same_caller() {
     assert_eq!(run(&project, &[("XDG_TEST", "other")]), "a passed, b cached");
     assert_eq!(run(&project, &[]), "a cached, b cached");
     assert_eq!((project.count("a"), project.count("b")), (2, 1));
-    // Whoever hashes everything believes no trace, and whoever forces runs all.
-    let mut command = project.command(["run", "--paranoid", "--format", "json"]);
-    let output = command.env("PATH", path(&project)).output().unwrap();
-    assert_eq!(brief(&events(str::from_utf8(&output.stdout).unwrap())), "a cached, b cached");
-    let mut command = project.command(["run", "--force", "--format", "json"]);
-    let output = command.env("PATH", path(&project)).output().unwrap();
-    assert_eq!(brief(&events(str::from_utf8(&output.stdout).unwrap())), "a passed, b passed");
+    // The program is looked for along another way.
+    fs::create_dir_all(project.join("other")).unwrap();
+    tool(&project, "other", "bash");
+    let other = format!("{}:{}", project.join("other").display(), std::env::var("PATH").unwrap());
+    assert_eq!(run(&project, &[("PATH", &other)]), "a cached, b passed");
 }
 
-#[test]
-fn what_was_made_while_the_clock_was_ahead_has_no_trace() {
-    let project = Project::counted(
-        "[stages.a]\nsteps = [[\"cp\", \"src/a\", \"out/a\"]]\ninputs = [\"src/a\"]\noutputs = [\"out/a\"]\n[stages.z]\nsteps = [[\"cp\", \"src/z\", \"out/z\"]]\ninputs = [\"src/z\"]\noutputs = [\"out/z\"]\n",
-    );
-    project.write("src/a", "one").write("src/z", "one");
-    set_modified(&project.join("src/a"), SystemTime::now() + Duration::from_hours(1));
-    project.brief(&[]);
-    let until = Instant::now() + PATIENCE;
-    let has = |name: &[u8]| traces(&project).windows(name.len()).any(|part| part == name);
-    while !has(b"src/z") {
-        assert!(Instant::now() < until, "no traces were made");
-        assert_eq!(project.brief(&[]), "a cached, z cached");
-    }
-    assert!(!has(b"src/a"), "the time of the file is of no use, so neither is its trace");
+/// Returns what a trace tells of a file.
+fn stamp(path: &Path) -> Vec<u8> {
+    let metadata = path.symlink_metadata().unwrap();
+    let time = |seconds: i64, rest: i64| (seconds * 1_000_000_000 + rest).cast_unsigned();
+    let (modified, changed) = (time(metadata.mtime(), metadata.mtime_nsec()), time(metadata.ctime(), metadata.ctime_nsec()));
+    let numbers = [metadata.dev(), metadata.ino(), metadata.size(), modified, changed];
+    numbers.into_iter().flat_map(u64::to_le_bytes).chain(metadata.mode().to_le_bytes()).collect()
 }
 
-#[test]
-fn a_known_stage_tells_what_any_cached_one_does() {
+/// Changes an input of `a`, and lets the traces lie that it is the old one: who says that `a` is known has believed them.
+fn lying() -> Project {
     let project = traced();
-    let tell = || {
-        let output = project.command(["run", "--format", "json"]).env("PATH", path(&project)).output().unwrap();
-        events(str::from_utf8(&output.stdout).unwrap())
-    };
-    let known = tell();
-    project.remove(".shipway/traces");
-    let found = tell();
-    for kind in ["stage-started", "stage-finished"] {
-        for stage in ["a", "b"] {
-            let plain = |events: &[serde_json::Value]| {
-                let mut event: serde_json::Value = event(events, kind, stage).clone();
-                ["seq", "at", "duration_ms", "run"].iter().for_each(|key| drop(event.as_object_mut().unwrap().remove(*key)));
-                event
-            };
-            assert_eq!(plain(&known), plain(&found));
+    let old = stamp(&project.join("src/a"));
+    project.write("src/a", "eno\n");
+    let new = stamp(&project.join("src/a"));
+    let mut bytes = traces(&project);
+    let at = bytes.windows(old.len()).position(|part| part == old).unwrap();
+    bytes[at..at + old.len()].copy_from_slice(&new);
+    let end = bytes.len() - 32;
+    let sum = Sha256::digest(&bytes[..end]);
+    bytes[end..].copy_from_slice(&sum);
+    project.write(".shipway/traces", bytes);
+    project
+}
+
+#[test]
+fn only_who_may_believes_a_trace() {
+    let cases: [(&[&str], &str); 7] = [
+        (&[], "a cached, b cached"),
+        (&["a"], "a cached"),
+        (&["--paranoid"], "a passed, b passed"),
+        (&["--force"], "a passed, b passed"),
+        (&["--cache", "off"], "a passed unstored, b passed unstored"),
+        (&["--cache", "write-only"], "a passed, b passed"),
+        (&["--cache", "read-only"], "a passed unstored, b passed unstored"),
+    ];
+    thread::scope(|scope| {
+        for (arguments, expected) in cases {
+            scope.spawn(move || assert_eq!(run_with(&lying(), arguments, &[]), expected, "{arguments:?}"));
         }
+        // The words belong to the last step, and to the key.
+        scope.spawn(|| assert_eq!(run_with(&traced(), &["b", "--", "more"], &[]), "a cached, b passed"));
+        scope.spawn(|| {
+            let output = lying().command(["run", "--dry-run", "--format", "json", "a"]).output().unwrap();
+            let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(said["stages"][0]["prediction"], "miss");
+        });
+    });
+}
+
+#[test]
+fn a_trace_holds_only_while_what_the_stage_needs_is_the_same() {
+    let project = traced();
+    project.write("src/a", "eno\n");
+    let before = traces(&project);
+    let until = Instant::now() + PATIENCE;
+    // Until `a` has a new trace, and what `b` was found to be is of another time.
+    while traces(&project) == before {
+        assert!(Instant::now() < until, "no traces were made");
+        run_with(&project, &["a"], &[]);
     }
+    assert_eq!(run(&project, &[]), "a cached, b passed");
+    assert_eq!(project.read("out/b"), "eno\ntwo\n");
+}
+
+#[test]
+fn a_known_stage_waits_for_what_it_reads_nothing_of() {
+    let stage = |name: &str, more: &str| {
+        format!("[stages.{name}]\nsteps = [\"cat src/{name} > out/{name}\"]\ninputs = [\"src/{name}\"]\noutputs = [\"out/{name}\"]\n{more}")
+    };
+    let project = Project::new(&(stage("a", "") + &stage("b", "after = [\"a\"]\n")));
+    project.write("src/a", "one\n").write("src/b", "two\n");
+    project.brief(&[]);
+    wait_for(&project, &["src/a", "src/b"]);
+    project.remove("src/a");
+    let (code, events) = project.events::<&str>([]);
+    assert_eq!((code, brief(&events).as_str()), (1, "a failed, b skipped"));
+}
+
+#[test]
+fn what_a_known_stage_printed_is_given_out_to_who_wants_it() {
+    let project = Project::new("[stages.a]\nsteps = [\"cat src/a\"]\ninputs = [\"src/a\"]\n");
+    project.write("src/a", "one\n");
+    project.brief(&[]);
+    wait_for(&project, &["src/a"]);
+    assert_eq!(output(&project.events::<&str>([]).1, "a", "stdout"), "one\n");
+    let said = project.shipway(["run", "--output", "stream"]).exits(0);
+    assert!(said.stdout.contains("one\n"), "{said:?}");
+}
+
+/// Runs until there are traces that tell of all these.
+fn wait_for(project: &Project, names: &[&str]) {
+    let until = Instant::now() + PATIENCE;
+    let has = |bytes: &[u8], name: &str| bytes.windows(name.len()).any(|part| part == name.as_bytes());
+    while !names.iter().all(|name| has(&traces(project), name)) {
+        assert!(Instant::now() < until, "no traces were made");
+        project.shipway(["run", "--quiet"]).exits(0);
+    }
+}
+
+#[test]
+fn a_stage_has_no_trace_that_could_not_tell_all() {
+    let stages = r#"
+[services.up]
+start = ["sleep", "1000"]
+ready = { command = "true" }
+[stages.reports]
+steps = ["echo '<testsuites/>' > in-reports.xml", "cat in/reports"]
+inputs = ["in/reports"]
+reports = { junit = ["in-reports.xml"] }
+[stages.services]
+steps = ["cat in/services"]
+inputs = ["in/services"]
+services = ["up"]
+[stages.pattern]
+steps = ["true"]
+inputs = ["in/patter*"]
+[stages.without]
+steps = ["true"]
+inputs = ["in/without", "!in/without"]
+[stages.folder]
+steps = ["true"]
+inputs = ["in/folder"]
+[stages.outputs]
+steps = ["mkdir -p in-outputs && cp in/outputs in-outputs/o"]
+inputs = ["in/outputs"]
+outputs = ["in-outputs"]
+[stages.link]
+steps = ["true"]
+inputs = ["in/link"]
+[stages.plain]
+needs = ["reports", "services", "pattern", "without", "folder", "outputs", "link"]
+steps = ["true"]
+inputs = ["in/plain"]
+"#;
+    let project = Project::new(stages);
+    let names = ["in/reports", "in/services", "in/pattern", "in/without", "in/folder/f", "in/outputs", "in/to", "in/plain"];
+    for name in names {
+        project.write(name, name);
+    }
+    symlink("to", project.join("in/link")).unwrap();
+    project.brief(&[]);
+    wait_for(&project, &["in/plain"]);
+    let made = traces(&project);
+    for name in &names[..names.len() - 1] {
+        assert!(!made.windows(name.len()).any(|part| part == name.as_bytes()), "{name}");
+    }
+}
+
+/// Runs `program` in `root` over `store` until there are traces that stand on something else than `before`. Returns on what.
+#[track_caller]
+fn ground(project: &Project, program: &Path, root: &Path, store: &Path, before: &[u8]) -> Vec<u8> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let mut command = Command::new(program);
+        command.args(["run", "--quiet"]).current_dir(root).env_clear();
+        command.envs(project.command([""]).get_envs().filter_map(|(name, value)| Some((name, value?))));
+        assert!(command.env("SHIPWAY_CACHE_DIR", store).status().unwrap().success());
+        let bytes = fs::read(root.join(".shipway/traces")).unwrap_or_default();
+        let ground = bytes.get(b"shipway traces 1\n".len()..).and_then(|rest| rest.get(..32)).unwrap_or_default();
+        if ground != before {
+            return ground.to_vec();
+        }
+        assert!(Instant::now() < until, "no traces were made");
+    }
+}
+
+#[test]
+fn traces_stand_on_the_program_the_store_and_the_place() {
+    let project = Project::new("[stages.a]\nsteps = [\"cat src/a\"]\ninputs = [\"src/a\"]\n");
+    project.write("src/a", "one\n");
+    let aside = tempfile::tempdir().unwrap();
+    let (program, copy) = (Path::new(env!("CARGO_BIN_EXE_shipway")), aside.path().join("shipway"));
+    fs::copy(program, &copy).unwrap();
+    let first = ground(&project, program, project.path(), project.store(), &[]);
+    let second = ground(&project, &copy, project.path(), project.store(), &first);
+    let store = aside.path().join("store");
+    let third = ground(&project, &copy, project.path(), &store, &second);
+    let moved = aside.path().join("moved");
+    fs::rename(project.path(), &moved).unwrap();
+    ground(&project, &copy, &moved, &store, &third);
+    fs::rename(&moved, project.path()).unwrap();
 }

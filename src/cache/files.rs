@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use super::table::{self, Entry, Table};
@@ -45,8 +45,8 @@ pub struct Files {
     /// Where `.shipway/` is, if it can be written to.
     clock: Option<Clock>,
     paranoid: bool,
-    /// What was looked at ahead is marked with the round.
-    known: RwLock<Table>,
+    /// Read when it is first asked for: a run of which all is known by traces never asks. What was looked at ahead is marked with the round.
+    table: OnceLock<RwLock<Table>>,
     is_changed: AtomicBool,
     /// Another one begins whenever a step runs: what was marked before is not taken without a look any more.
     round: AtomicU32,
@@ -78,13 +78,12 @@ impl Files {
     /// Returns the files of the project in `root`, with what earlier runs have kept in `state`; without `state` nothing is remembered
     /// and nothing written. `paranoid` believes no stamp.
     pub fn load(root: &Path, state: Option<&Path>, paranoid: bool) -> Self {
-        let known = if paranoid { Table::default() } else { table::load(&root.join(STATE).join(TABLE)) };
         let clock = state.and_then(|state| File::options().create(true).truncate(false).write(true).open(state.join("clock")).ok());
         Self {
             root: root.to_owned(),
             clock: clock.map(|file| Clock { file, last: Mutex::new(None) }),
             paranoid,
-            known: RwLock::new(known),
+            table: OnceLock::new(),
             is_changed: AtomicBool::new(false),
             round: AtomicU32::new(1),
         }
@@ -93,8 +92,7 @@ impl Files {
     /// Keeps what is known for later runs. What cannot be kept costs only time.
     pub fn save(&self, state: &Path) {
         if self.is_changed.swap(false, Ordering::Relaxed) {
-            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-            let _lost = table::save(&known, &state.join(TABLE));
+            let _lost = table::save(&self.known(), &state.join(TABLE));
         }
     }
 
@@ -184,7 +182,7 @@ impl Files {
         let now = self.now();
         let hashed: Vec<(&Path, Entry)> =
             paths.filter_map(|path| Some((path, hash(path).ok().filter(|(_, is_steady)| *is_steady)?.0))).collect();
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.table().write().unwrap_or_else(PoisonError::into_inner);
         for (path, entry) in hashed {
             let row = self.write_down(&mut known, path, entry, now);
             known.mark(row, round);
@@ -204,7 +202,7 @@ impl Files {
 
     /// Remembers what a file was found to hold, which had `stamp` before and after it was read; `now` is the time before that.
     pub fn learn(&self, path: &Path, stamp: Stamp, hash: Hash, now: Option<i64>) {
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.table().write().unwrap_or_else(PoisonError::into_inner);
         self.write_down(&mut known, path, Entry { stamp, hash }, now);
     }
 
@@ -230,7 +228,12 @@ impl Files {
     }
 
     fn known(&self) -> RwLockReadGuard<'_, Table> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner)
+        self.table().read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn table(&self) -> &RwLock<Table> {
+        self.table
+            .get_or_init(|| RwLock::new(if self.paranoid { Table::default() } else { table::load(&self.root.join(STATE).join(TABLE)) }))
     }
 
     /// Files of the project are known by their place in it, so that a table is of use after the project was moved.
@@ -358,7 +361,7 @@ mod tests {
         let stamp = stamp(&path).unwrap();
         let lie = Hash::of(b"what nobody could have read");
         let files = place.files();
-        files.known.write().unwrap().insert(files.name(&path), Entry { stamp, hash: lie });
+        files.table().write().unwrap().insert(files.name(&path), Entry { stamp, hash: lie });
         files.is_changed.store(true, Ordering::Relaxed);
         files.save(&place.state());
         assert_eq!(place.files().content(&path).unwrap().digest.hash, lie);

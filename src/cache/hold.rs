@@ -212,6 +212,11 @@ impl Holds {
         is_about(&self.path(stage), outputs) || self.was_left_before(outputs)
     }
 
+    /// Tells whether any stage at all may be half made.
+    pub fn have_marks(&self) -> bool {
+        !self.earlier.is_empty() || marks(&self.folder).map_or(true, |marks| !marks.is_empty())
+    }
+
     fn was_left_before(&self, outputs: &[Glob]) -> bool {
         self.earlier.iter().any(|path| is_about(path, outputs))
     }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use super::checkout::Checkout;
 use super::known::Known;
@@ -21,6 +21,7 @@ use crate::base::glob::Glob;
 use crate::base::program::itself;
 use crate::base::stamp::{Stamp, is_executable};
 use crate::cache::fingerprint::{Fingerprint, Ingredient, Kind, list};
+use crate::cache::hold::Holds;
 use crate::cache::outputs::{Found as Thing, FoundKind, Lying};
 use crate::cache::trace::{Found, Seen, Sight, Trace, Traces, see};
 use crate::exec::environment::Caller;
@@ -51,15 +52,18 @@ impl Memory<'_> {
         let traces = Traces::load(&state.join(FILE), &ground).unwrap_or_default();
         let stages: Vec<usize> = self.plan.stages.iter().map(|id| id.index()).filter(|stage| traces.found(*stage).is_some()).collect();
         let renewed = Mutex::new(Vec::new());
+        // Looked for when it is first asked for: behind the look at all outputs.
+        let have_marks = LazyLock::new(|| self.checkout.holds.as_ref().is_none_or(Holds::have_marks));
         let is_kept = |stage: usize, found: &Found| {
-            let declared = &self.plan.pipeline.stages[stage];
-            let record = self.checkout.store.as_ref().and_then(|store| store.keeps(&found.key, &found.record));
+            let Some(record) = self.checkout.store.as_ref().and_then(|store| store.keeps(&found.key, &found.record)) else { return false };
             // It was marked as used.
-            if let Some((record, mut trace)) = record.filter(|record| *record != found.record).zip(traces.trace(stage)) {
+            if record != found.record
+                && let Some(mut trace) = traces.trace(stage)
+            {
                 trace.found.record = record;
                 renewed.lock().unwrap_or_else(PoisonError::into_inner).push((stage, trace));
             }
-            record.is_some() && self.checkout.holds.as_ref().is_some_and(|holds| !holds.is_half_made(&declared.name, &declared.outputs))
+            !*have_marks || !self.is_half_made(StageId(u32::try_from(stage).unwrap_or(u32::MAX)))
         };
         let found = traces.check(&self.checkout.root, &stages, jobs, &is_still, &is_kept);
         let mut known = Known { ground, traces, holds: vec![false; count], is_settled: vec![false; count], new: renewed };

@@ -4,19 +4,23 @@
 
 use std::fs::{self, DirBuilder, File, Metadata, Permissions};
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{
-    Access, AtFlags, CWD, IFlags, OFlags, Timespec, Timestamps, UTIME_NOW, access, ioctl_getflags, ioctl_setflags, utimensat,
+    Access, AtFlags, CWD, FileType, IFlags, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, access, ioctl_getflags, ioctl_setflags, open,
+    statat, utimensat,
 };
 use tempfile::NamedTempFile;
 
 use crate::base::digest::Hash;
 use crate::base::files::write_whole;
 use crate::base::nameless;
+use crate::base::stamp::Stamp;
 use crate::base::state::CHECKOUTS;
 
 /// The file that says that a folder is a store, and of which format.
@@ -93,6 +97,8 @@ pub struct Store {
     writable: bool,
     /// The bytes written since it was last asked for.
     stored: AtomicU64,
+    /// The folder of the records, to look at many of them.
+    records: OnceLock<Option<OwnedFd>>,
 }
 
 impl Store {
@@ -144,7 +150,7 @@ impl Store {
     }
 
     fn at(root: &Path, writable: bool) -> Self {
-        Self { root: root.to_owned(), writable, stored: AtomicU64::new(0) }
+        Self { root: root.to_owned(), writable, stored: AtomicU64::new(0), records: OnceLock::new() }
     }
 
     /// Returns the folder.
@@ -164,6 +170,15 @@ impl Store {
         path.push(&name[..2]);
         path.push(name);
         path
+    }
+
+    /// Returns what the file system says of the record file of `hash`; `None` where there is none.
+    pub(super) fn record_stamp(&self, hash: &Hash) -> Option<Stamp> {
+        let open = || open(self.root.join(Area::Records.folder()), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok();
+        let (folder, name) = (self.records.get_or_init(open).as_ref()?, hash.digits());
+        let path = [&name[..2], b"/", &name].concat();
+        let stat = statat(folder, path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        FileType::from_raw_mode(stat.st_mode).is_file().then(|| Stamp::of_stat(&stat))
     }
 
     /// Calls `visit` with each file of `area` that has a hash for a name, and lies where that name belongs. Others are passed over, as are
@@ -257,9 +272,14 @@ impl Store {
     /// Marks the file at `path` as used now, unless it was a short while ago. That it cannot be marked only shortens its life. Tells
     /// whether it was marked.
     pub(super) fn touch_file(&self, path: &Path, metadata: &Metadata) -> bool {
-        let recent = metadata.modified().is_ok_and(|used| now().duration_since(used).is_ok_and(|since| since < TOUCH_EVERY));
-        self.writable && !recent && set_used_now(path).is_ok()
+        self.writable && !is_recent(&Stamp::of(metadata)) && set_used_now(path).is_ok()
     }
+}
+
+/// Tells whether a file was marked as used a short while ago.
+pub(super) fn is_recent(stamp: &Stamp) -> bool {
+    let used = Duration::from_nanos(u64::try_from(stamp.modified).unwrap_or(0));
+    now().duration_since(SystemTime::UNIX_EPOCH + used).is_ok_and(|since| since < TOUCH_EVERY)
 }
 
 /// Returns the present by the machine's clock.

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::time::UNIX_EPOCH;
 
 use super::blobs::BlobError;
-use super::local::{Area, Store, open_plain};
+use super::local::{Area, Store, is_recent, open_plain};
 use super::result::StageResult;
 use crate::base::{
     self,
@@ -86,15 +86,17 @@ impl Store {
 
     /// Returns what the file system says of the record file of `key`; `None` where there is none.
     pub fn seen(&self, key: &Hash) -> Option<base::stamp::Stamp> {
-        let metadata = self.place(Area::Records, key).symlink_metadata().ok()?;
-        metadata.is_file().then(|| base::stamp::Stamp::of(&metadata))
+        self.record_stamp(key)
     }
 
     /// Marks the record of `key` as used as [`Store::touch`] does, if the file system still says `seen` of it. Returns what it says now.
     pub fn keeps(&self, key: &Hash, seen: &base::stamp::Stamp) -> Option<base::stamp::Stamp> {
-        let path = self.place(Area::Records, key);
-        let metadata = path.symlink_metadata().ok().filter(|metadata| base::stamp::Stamp::of(metadata) == *seen)?;
-        if self.touch_file(&path, &metadata) { self.seen(key) } else { Some(*seen) }
+        let found = self.record_stamp(key).filter(|found| found == seen)?;
+        if is_recent(&found) || !self.is_writable() {
+            return Some(found);
+        }
+        self.touch(key);
+        self.seen(key)
     }
 
     /// Marks the record of `key` as used now, unless it was in the last ten minutes.

@@ -23,6 +23,14 @@ pub fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
+/// Appends `text` as a JSON string, or null where there is none.
+pub fn write_option(text: Option<&str>, out: &mut Vec<u8>) {
+    match text {
+        Some(text) => write_string(text, out),
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
 /// Writes all up to the last special byte of the block at `start`; what is before `done` is written.
 fn write_block(bytes: &[u8], start: usize, block: &[u8], done: &mut usize, out: &mut Vec<u8>) {
     for (place, byte) in block.iter().enumerate().filter(|(_, byte)| is_special(**byte)) {

@@ -3,6 +3,7 @@
 //! The JSON of an event is part of the contract (`design.md` section 5) and is also what is recorded of a run.
 
 use std::borrow::Cow;
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -164,6 +165,21 @@ impl StageFinished {
     pub fn without_run(stage: Arc<str>, outcome: StageOutcome) -> Self {
         Self { stage, outcome, key: None, duration_ms: 0, reason: None, stored: false, flaky: false, attempts: 0, failure: None }
     }
+
+    /// Appends the event of this end, without the brace at its beginning.
+    fn write_json(&self, line: &mut Vec<u8>) -> std::io::Result<()> {
+        let Self { stage, outcome, key, duration_ms, reason, stored, flaky, attempts, failure } = self;
+        line.extend_from_slice(br#""event":"stage-finished","stage":"#);
+        json::write_string(stage, line);
+        write!(line, r#","outcome":"{}","key":"#, outcome.word())?;
+        json::write_option(key.as_deref(), line);
+        write!(line, r#","duration_ms":{duration_ms},"reason":"#)?;
+        json::write_option(reason.as_deref(), line);
+        write!(line, r#","stored":{stored},"flaky":{flaky},"attempts":{attempts},"failure":"#)?;
+        serde_json::to_writer(&mut *line, failure)?;
+        line.push(b'}');
+        Ok(())
+    }
 }
 
 /// How far a service has come.
@@ -217,21 +233,41 @@ impl Event {
 
     /// Appends the event as one line of JSON, without the newline.
     pub fn write_json(&self, line: &mut Vec<u8>) {
-        line.extend_from_slice(format!(r#"{{"v":{VERSION},"seq":{},"at":"{}","#, self.seq, self.at).as_bytes());
-        if let EventKind::Output { stage, step, stream, text, replayed } = &self.kind {
+        self.try_write_json(line).expect("an event has only text, numbers and lists, and memory takes all");
+    }
+
+    fn try_write_json(&self, line: &mut Vec<u8>) -> std::io::Result<()> {
+        write!(line, r#"{{"v":{VERSION},"seq":{},"at":"{}","#, self.seq, self.at)?;
+        match &self.kind {
             // The only one that there may be gigabytes of. What is not UTF-8 is rare, and to look for it piece by piece is slow.
-            let text = std::str::from_utf8(text).map_or_else(|_| String::from_utf8_lossy(text), Cow::Borrowed);
-            line.extend_from_slice(br#""event":"output","stage":"#);
-            json::write_string(stage, line);
-            line.extend_from_slice(br#","step":"#);
-            json::write_string(step, line);
-            let stream = if *stream == Stream::Stdout { "stdout" } else { "stderr" };
-            line.extend_from_slice(format!(r#","stream":"{stream}","text":"#).as_bytes());
-            json::write_string(&text, line);
-            line.extend_from_slice(format!(r#","replayed":{replayed}}}"#).as_bytes());
-        } else {
-            let kind = serde_json::to_vec(&self.kind).expect("an event has only text, numbers and lists");
-            line.extend_from_slice(&kind[1..]);
+            EventKind::Output { stage, step, stream, text, replayed } => {
+                let text = std::str::from_utf8(text).map_or_else(|_| String::from_utf8_lossy(text), Cow::Borrowed);
+                let stream = if *stream == Stream::Stdout { "stdout" } else { "stderr" };
+                line.extend_from_slice(br#""event":"output","stage":"#);
+                json::write_string(stage, line);
+                line.extend_from_slice(br#","step":"#);
+                json::write_string(step, line);
+                write!(line, r#","stream":"{stream}","text":"#)?;
+                json::write_string(&text, line);
+                write!(line, r#","replayed":{replayed}}}"#)
+            }
+            // Those of which there are as many as stages, in a run that does nothing else.
+            EventKind::StageStarted { stage, key, reason } => {
+                line.extend_from_slice(br#""event":"stage-started","stage":"#);
+                json::write_string(stage, line);
+                line.extend_from_slice(br#","key":"#);
+                json::write_option(key.as_deref(), line);
+                line.extend_from_slice(br#","reason":"#);
+                json::write_option(reason.as_deref(), line);
+                line.push(b'}');
+                Ok(())
+            }
+            EventKind::StageFinished(finished) => finished.write_json(line),
+            kind => {
+                let kind = serde_json::to_vec(kind)?;
+                line.extend_from_slice(&kind[1..]);
+                Ok(())
+            }
         }
     }
 
@@ -270,6 +306,7 @@ mod lossy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::outcome::FailureKind;
 
     #[test]
     fn an_event_is_read_back_as_it_was_written() {
@@ -295,9 +332,49 @@ mod tests {
     }
 
     #[test]
-    fn output_is_written_as_all_else_is() {
-        for (stream, text, replayed) in [(Stream::Stdout, &b"a\n\"\x1b\xff"[..], true), (Stream::Stderr, "ä".as_bytes(), false)] {
-            let kind = EventKind::Output { stage: "a\"".into(), step: "\\1".into(), stream, text: text.to_vec(), replayed };
+    fn what_is_written_fast_is_written_as_all_else_is() {
+        let output = |stream, text: &[u8], replayed| EventKind::Output {
+            stage: "a\"".into(),
+            step: "\\1".into(),
+            stream,
+            text: text.to_vec(),
+            replayed,
+        };
+        let started = |key: Option<&str>, reason: Option<&str>| EventKind::StageStarted {
+            stage: "a\"".into(),
+            key: key.map(str::to_owned),
+            reason: reason.map(str::to_owned),
+        };
+        let failure = Failure {
+            step: "1".into(),
+            kind: FailureKind::Exit,
+            code: Some(1),
+            signal: None,
+            command: "\"x\"".into(),
+            dir: ".".into(),
+            tail: vec!["t".into()],
+            tests: vec![],
+            reproduce: "r".into(),
+        };
+        let end =
+            StageFinished { key: Some("k\n".into()), duration_ms: 7, ..StageFinished::without_run("a\"".into(), StageOutcome::Cached) };
+        let failed = StageFinished {
+            reason: Some("\\".into()),
+            stored: true,
+            flaky: true,
+            attempts: 3,
+            failure: Some(failure),
+            ..StageFinished::without_run("b".into(), StageOutcome::Failed)
+        };
+        let kinds = [
+            output(Stream::Stdout, b"a\n\"\x1b\xff", true),
+            output(Stream::Stderr, "ä".as_bytes(), false),
+            started(None, Some("it's \"new\"")),
+            started(Some("00ff"), None),
+            EventKind::StageFinished(Box::new(end)),
+            EventKind::StageFinished(Box::new(failed)),
+        ];
+        for kind in kinds {
             let event = Event { seq: 1, at: Timestamp::UNIX_EPOCH, kind };
             let all_else = serde_json::to_string(&event.kind).unwrap();
             assert_eq!(event.to_json(), format!(r#"{{"v":1,"seq":1,"at":"1970-01-01T00:00:00Z",{}"#, &all_else[1..]));

@@ -1,5 +1,7 @@
 //! `run`: the named stages and what they need, or the default ones.
 
+use std::mem::ManuallyDrop;
+
 use clap::Args;
 use serde_json::json;
 
@@ -61,7 +63,8 @@ pub(super) struct Arguments {
 
 /// Runs, or with `--dry-run` says what would run.
 pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -> Result<Exit, Failing> {
-    let project = Project::load(global)?;
+    // The process ends when the run has: to give a large pipeline back piece by piece would only take time.
+    let project = ManuallyDrop::new(Project::load(global)?);
     let pipeline = &project.pipeline;
     let request = Request { stages: arguments.stages.clone(), only: arguments.only, skip: arguments.skip.clone() };
     let selection = Selection::new(pipeline, &request)?;

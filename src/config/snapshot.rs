@@ -3,24 +3,31 @@
 //!
 //! Knows what was asked of the files while the pipeline was read, and asks it again; knows nothing of what stands in them.
 //!
-//! Format, version 1: the line `shipway pipeline 1`; the hash of the shipway that wrote it; the hash of the main file's text; what was
-//! asked and the pipeline, in postcard's encoding; and the SHA-256 of all before it.
+//! Format, version 2: the line `shipway pipeline 2`; the hash of the shipway that wrote it; the hash of the main file's text; and parts,
+//! each with its length (four bytes, little endian) and its SHA-256 before it, in postcard's encoding: what was asked, how many stages there
+//! are, and the pipeline without them; then the stages, some in each part, since all processors read them at once.
 
 use std::cell::RefCell;
 use std::io;
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::folder::Files;
 use crate::base::digest::Hash;
 use crate::base::files::write_whole;
 use crate::base::glob::Glob;
+use crate::base::parallel::gather;
 use crate::base::program::itself;
 use crate::base::source::Source;
 use crate::model::pipeline::Pipeline;
+use crate::model::stage::Stage;
 
-const HEADER: &[u8] = b"shipway pipeline 1\n";
+const HEADER: &[u8] = b"shipway pipeline 2\n";
+
+/// How many stages a part has.
+const SOME: usize = 128;
 
 /// A main file of fewer bytes is read in less time than a snapshot is looked for; what it includes counts by its name.
 const LEAST: usize = 16 * 1024;
@@ -82,8 +89,9 @@ impl Asked {
             return Ok(());
         }
         let mut bytes = head(main);
-        bytes.extend(postcard::to_allocvec(&(self, pipeline)).map_err(io::Error::other)?);
-        bytes.extend(Hash::of(&bytes).0);
+        let without = Pipeline { stages: Vec::new(), ..pipeline.clone() };
+        put(&mut bytes, &(self, pipeline.stages.len(), without))?;
+        pipeline.stages.chunks(SOME).try_for_each(|stages| put(&mut bytes, &stages))?;
         write_whole(path, &bytes)
     }
 
@@ -97,13 +105,40 @@ impl Asked {
 /// Returns the pipeline that is kept in the file at `path`, if reading `main` and whatever it includes from `files` would give it again.
 pub fn recall(path: &Path, main: &Source, files: &dyn Files) -> Option<Pipeline> {
     let bytes = std::fs::read(path).ok()?;
-    let (content, sum) = bytes.split_last_chunk::<32>()?;
-    let rest = content.strip_prefix(head(main).as_slice())?;
-    if Hash::of(content).0 != *sum {
-        return None;
+    let parts = parts(bytes.strip_prefix(head(main).as_slice())?)?;
+    let (first, parts) = parts.split_first()?;
+    let (asked, count, mut pipeline) = get::<(Asked, usize, Pipeline)>(first)?;
+    let stages: Option<Vec<Vec<Stage>>> = gather(parts.len(), 1, &|part| get(&parts[part.start])).into_iter().collect();
+    pipeline.stages = stages?.into_iter().flatten().collect();
+    (pipeline.stages.len() == count && asked.holds(files)).then_some(pipeline)
+}
+
+/// A part as it lies there, and its SHA-256.
+type Part<'b> = (&'b [u8; 32], &'b [u8]);
+
+fn put(bytes: &mut Vec<u8>, what: &impl Serialize) -> io::Result<()> {
+    let part = postcard::to_allocvec(what).map_err(io::Error::other)?;
+    bytes.extend(u32::try_from(part.len()).map_err(io::Error::other)?.to_le_bytes());
+    bytes.extend(Hash::of(&part).0);
+    bytes.extend(part);
+    Ok(())
+}
+
+fn get<T: DeserializeOwned>((sum, part): &Part<'_>) -> Option<T> {
+    if Hash::of(part).0 == **sum { postcard::from_bytes(part).ok() } else { None }
+}
+
+/// Takes the parts asunder.
+fn parts(mut bytes: &[u8]) -> Option<Vec<Part<'_>>> {
+    let mut parts = Vec::new();
+    while !bytes.is_empty() {
+        let (length, rest) = bytes.split_first_chunk()?;
+        let (sum, rest) = rest.split_first_chunk()?;
+        let (part, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        parts.push((sum, part));
+        bytes = rest;
     }
-    let (asked, pipeline) = postcard::from_bytes::<(Asked, Pipeline)>(rest).ok()?;
-    asked.holds(files).then_some(pipeline)
+    Some(parts)
 }
 
 fn head(main: &Source) -> Vec<u8> {

@@ -206,9 +206,15 @@ impl Files {
         self.write_down(&mut known, path, Entry { stamp, hash }, now);
     }
 
+    /// Tells whether what has this stamp was left alone long enough before `now`, a time of [`Files::now`], that whatever happened to it
+    /// since then would show.
+    pub fn is_settled(stamp: &Stamp, now: Option<i64>) -> bool {
+        now.is_some_and(|now| stamp.latest().saturating_add(SETTLED) <= now)
+    }
+
     fn write_down(&self, known: &mut Table, path: &Path, entry: Entry, now: Option<i64>) -> usize {
         // By the time before it was read: had it been left alone only since, it may have been written to while it was read.
-        let is_settled = now.is_some_and(|now| entry.stamp.latest().saturating_add(SETTLED) <= now);
+        let is_settled = Self::is_settled(&entry.stamp, now);
         let name = self.name(path);
         if !is_settled {
             // What was known of the path till now may be written again: it is of a stamp that the file no longer has.

@@ -5,14 +5,18 @@
 //! stamps that the stat cache believes get into a trace, so a trace lies no more than the stat cache does.
 
 mod file;
+mod quiet;
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, open, statat};
 use rustix::io::Errno;
+
+use self::quiet::Quiet;
 
 use crate::base::digest::Hash;
 use crate::base::parallel::each;
@@ -76,8 +80,9 @@ pub struct Traces {
     pub(super) sights: Vec<(Range<u32>, Seen)>,
     pub(super) programs: Vec<Range<u32>>,
     pub(super) stages: Vec<Option<Entry>>,
-    /// Numbers of sights and programs; each stage has a range of them.
+    /// Numbers of sights and programs; each stage, and each quiet folder, has a range of them.
     pub(super) numbers: Vec<u32>,
+    quiet: Vec<Quiet>,
 }
 
 /// The trace of one stage, as ranges of [`Traces::numbers`].
@@ -126,9 +131,7 @@ impl Traces {
         is_program: &dyn Fn(&[u8]) -> bool,
         is_kept: &(dyn Fn(usize, &Found) -> bool + Sync),
     ) -> Vec<bool> {
-        let Ok(folder) = open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) else {
-            return vec![false; stages.len()];
-        };
+        let Some(folder) = folder(root) else { return vec![false; stages.len()] };
         let entries: Vec<Option<&Entry>> = stages.iter().map(|stage| self.entry(*stage)).collect();
         let mut is_asked = vec![false; self.sights.len()];
         let mut programs = vec![None; self.programs.len()];
@@ -142,16 +145,25 @@ impl Traces {
             }
         }
         let is_same: Vec<AtomicBool> = self.sights.iter().map(|_| AtomicBool::new(false)).collect();
-        each(self.sights.len(), AT_ONCE, jobs.clamp(1, 1 + self.sights.len() / AT_ONCE), &|range| {
+        let threads = |count: usize| jobs.clamp(1, 1 + count / AT_ONCE);
+        each(self.quiet.len(), AT_ONCE, threads(self.quiet.len()), &|range| {
+            for quiet in
+                self.quiet[range].iter().filter(|quiet| self.numbers(&quiet.folders).iter().any(|number| is_asked[*number as usize]))
+            {
+                self.still_in(&folder, quiet).iter().for_each(|number| is_same[*number as usize].store(true, Ordering::Relaxed));
+            }
+        });
+        each(self.sights.len(), AT_ONCE, threads(self.sights.len()), &|range| {
             for number in range {
                 let (path, seen) = &self.sights[number];
-                if is_asked[number] && look(&folder, self.name(path)) == Some(*seen) {
+                let is_open = is_asked[number] && !is_same[number].load(Ordering::Relaxed);
+                if is_open && look(&folder, self.name(path)) == Some(*seen) {
                     is_same[number].store(true, Ordering::Relaxed);
                 }
             }
         });
         let holds: Vec<AtomicBool> = stages.iter().map(|_| AtomicBool::new(false)).collect();
-        each(stages.len(), AT_ONCE, jobs.clamp(1, 1 + stages.len() / AT_ONCE), &|range| {
+        each(stages.len(), AT_ONCE, threads(stages.len()), &|range| {
             for place in range {
                 let Some(entry) = entries[place] else { continue };
                 let mut sights = self.numbers(&entry.outputs).iter().chain(self.numbers(&entry.others));
@@ -162,6 +174,16 @@ impl Traces {
             }
         });
         holds.into_iter().map(AtomicBool::into_inner).collect()
+    }
+
+    /// Adds the quiet folders of the project at `root`. `is_settled` tells whether times are old enough that whatever happens from now on has
+    /// others.
+    #[must_use]
+    pub fn with_quiet(mut self, root: &Path, is_settled: &dyn Fn(&Stamp) -> bool) -> Self {
+        if let Some(root) = folder(root) {
+            self.find_quiet(&root, is_settled);
+        }
+        self
     }
 
     /// Returns the traces of the stages that `old` has a trace of and `is_good` names, and those of `new`, which are later.
@@ -238,7 +260,7 @@ fn small(number: usize) -> u32 {
 }
 
 /// Returns what is seen at a path now, without following a link at its end; `None` for what no trace tells of.
-fn look(folder: &impl std::os::fd::AsFd, path: &[u8]) -> Option<Seen> {
+fn look(folder: &OwnedFd, path: &[u8]) -> Option<Seen> {
     match statat(folder, path, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => {
             let kind = FileType::from_raw_mode(stat.st_mode);
@@ -252,6 +274,9 @@ fn look(folder: &impl std::os::fd::AsFd, path: &[u8]) -> Option<Seen> {
 
 /// Returns what is seen now at a path relative to `root`, which may be absolute itself; `None` for what no trace tells of.
 pub fn see(root: &Path, path: &[u8]) -> Option<Seen> {
-    let folder = open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    look(&folder, path)
+    look(&folder(root)?, path)
+}
+
+fn folder(root: &Path) -> Option<OwnedFd> {
+    open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
 }

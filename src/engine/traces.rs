@@ -20,6 +20,7 @@ use crate::base::digest::Hash;
 use crate::base::glob::Glob;
 use crate::base::program::itself;
 use crate::base::stamp::{Stamp, is_executable};
+use crate::cache::files::Files;
 use crate::cache::fingerprint::{Fingerprint, Ingredient, Kind, list};
 use crate::cache::hold::Holds;
 use crate::cache::outputs::{Found as Thing, FoundKind, Lying};
@@ -208,7 +209,9 @@ impl Memory<'_> {
         }
         // What was not looked at may hold; what was looked at and did not will not again.
         let is_good = |stage: usize| known.holds[stage] || !self.is_selected[stage];
-        let _lost = Traces::merged(&known.traces, &is_good, new, self.is_selected.len()).save(&state.join(FILE), &known.ground);
+        let merged = Traces::merged(&known.traces, &is_good, new, self.is_selected.len());
+        let is_settled = |stamp: &Stamp| Files::is_settled(stamp, self.checkout.files.now());
+        let _lost = merged.with_quiet(&self.checkout.root, &is_settled).save(&state.join(FILE), &known.ground);
     }
 }
 

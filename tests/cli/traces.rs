@@ -20,8 +20,8 @@ outputs = ["out/a"]
 pass-env = ["XDG_TEST"]
 [stages.b]
 needs = ["a"]
-steps = [["tool", "-c", "cat out/a deep/b > out/b"], "echo b >> $XDG_N/runs"]
-inputs = ["deep/b"]
+steps = [["tool", "-c", "cat out/a deep/er/b > out/b"], "echo b >> $XDG_N/runs"]
+inputs = ["deep/er/b"]
 outputs = ["out/b"]
 "#;
 
@@ -60,7 +60,7 @@ fn traces(project: &Project) -> Vec<u8> {
 fn traced() -> Project {
     let project = Project::counted(CHAIN);
     tool(&project, "tools", "dash");
-    project.write("src/a", "one\n").write("deep/b", "two\n");
+    project.write("src/a", "one\n").write("deep/er/b", "two\n");
     assert_eq!(run(&project, &[]), "a passed, b passed");
     settle(&project);
     project
@@ -69,7 +69,8 @@ fn traced() -> Project {
 #[track_caller]
 fn settle(project: &Project) {
     let until = Instant::now() + PATIENCE;
-    let both = |bytes: &[u8]| [&b"src/a"[..], b"deep/b", b"out/b"].iter().all(|name| bytes.windows(name.len()).any(|part| part == *name));
+    let both =
+        |bytes: &[u8]| [&b"src/a"[..], b"deep/er/b", b"out/b"].iter().all(|name| bytes.windows(name.len()).any(|part| part == *name));
     while !both(&traces(project)) {
         assert!(Instant::now() < until, "no traces were made");
         assert_eq!(run(project, &[]), "a cached, b cached");
@@ -121,8 +122,16 @@ const CASES: &[Case] = &[
         "a cached, b passed",
     ),
     (
+        "a folder in a folder that is a link now",
+        |project| {
+            fs::rename(project.join("deep/er"), project.join("deep/real")).unwrap();
+            symlink("real", project.join("deep/er")).unwrap();
+        },
+        "a cached, b passed",
+    ),
+    (
         "an input that can be executed",
-        |project| fs::set_permissions(project.join("deep/b"), fs::Permissions::from_mode(0o755)).unwrap(),
+        |project| fs::set_permissions(project.join("deep/er/b"), fs::Permissions::from_mode(0o755)).unwrap(),
         "a cached, b passed",
     ),
     (
@@ -172,7 +181,7 @@ const CASES: &[Case] = &[
     (
         "a pipeline that says something else",
         |project| {
-            project.pipeline(&CHAIN.replace("cat out/a deep/b", "cat out/a  deep/b"));
+            project.pipeline(&CHAIN.replace("cat out/a deep/er/b", "cat out/a  deep/er/b"));
         },
         "a cached, b passed",
     ),
@@ -204,7 +213,7 @@ const CASES: &[Case] = &[
         "traces of another version",
         |project| {
             let mut bytes = traces(project);
-            bytes[15] = b'2';
+            bytes[15] = b'1';
             project.write(".shipway/traces", bytes);
         },
         "a cached, b cached",
@@ -229,7 +238,7 @@ fn a_trace_holds_only_while_all_is_as_it_was() {
                 // Whatever way was taken: what lies there is what the steps make of what lies there.
                 let read = |name: &str| fs::read_to_string(project.join(name)).unwrap_or_default();
                 assert_eq!(read("out/a"), read("src/a") + &read("src/more"), "{name}");
-                assert_eq!(read("out/b"), read("out/a") + &read("deep/b"), "{name}");
+                assert_eq!(read("out/b"), read("out/a") + &read("deep/er/b"), "{name}");
                 assert!(!project.join("out/b").is_symlink(), "{name}");
                 let marks = fs::read_dir(project.join(".shipway/making")).unwrap().map(|entry| entry.unwrap().file_name());
                 assert!(marks.into_iter().all(|mark| mark.as_encoded_bytes().starts_with(b".")), "{name}");
@@ -245,6 +254,7 @@ fn a_trace_holds_only_for_the_same_caller() {
     assert_eq!(run(&project, &[]), "a cached, b cached");
     assert_eq!((project.count("a"), project.count("b")), (2, 1));
     // The program is looked for along another way.
+    settle(&project);
     fs::create_dir_all(project.join("other")).unwrap();
     tool(&project, "other", "bash");
     let other = format!("{}:{}", project.join("other").display(), std::env::var("PATH").unwrap());
@@ -410,7 +420,7 @@ fn ground(project: &Project, program: &Path, root: &Path, store: &Path, before: 
         command.envs(project.command([""]).get_envs().filter_map(|(name, value)| Some((name, value?))));
         assert!(command.env("SHIPWAY_CACHE_DIR", store).status().unwrap().success());
         let bytes = fs::read(root.join(".shipway/traces")).unwrap_or_default();
-        let ground = bytes.get(b"shipway traces 1\n".len()..).and_then(|rest| rest.get(..32)).unwrap_or_default();
+        let ground = bytes.get(b"shipway traces 2\n".len()..).and_then(|rest| rest.get(..32)).unwrap_or_default();
         if ground != before {
             return ground.to_vec();
         }
@@ -433,4 +443,43 @@ fn traces_stand_on_the_program_the_store_and_the_place() {
     fs::rename(project.path(), &moved).unwrap();
     ground(&project, &copy, &moved, &store, &third);
     fs::rename(&moved, project.path()).unwrap();
+}
+
+#[test]
+fn what_was_made_while_the_clock_was_ahead_has_no_trace() {
+    let project = Project::counted(
+        "[stages.a]\nsteps = [[\"cp\", \"src/a\", \"out/a\"]]\ninputs = [\"src/a\"]\noutputs = [\"out/a\"]\n[stages.z]\nsteps = [[\"cp\", \"src/z\", \"out/z\"]]\ninputs = [\"src/z\"]\noutputs = [\"out/z\"]\n",
+    );
+    project.write("src/a", "one").write("src/z", "one");
+    set_modified(&project.join("src/a"), SystemTime::now() + Duration::from_hours(1));
+    project.brief(&[]);
+    let until = Instant::now() + PATIENCE;
+    let has = |name: &[u8]| traces(&project).windows(name.len()).any(|part| part == name);
+    while !has(b"src/z") {
+        assert!(Instant::now() < until, "no traces were made");
+        assert_eq!(project.brief(&[]), "a cached, z cached");
+    }
+    assert!(!has(b"src/a"), "the time of the file is of no use, so neither is its trace");
+}
+
+#[test]
+fn a_known_stage_tells_what_any_cached_one_does() {
+    let project = traced();
+    let tell = || {
+        let output = project.command(["run", "--format", "json"]).env("PATH", path(&project)).output().unwrap();
+        events(str::from_utf8(&output.stdout).unwrap())
+    };
+    let known = tell();
+    project.remove(".shipway/traces");
+    let found = tell();
+    for kind in ["stage-started", "stage-finished"] {
+        for stage in ["a", "b"] {
+            let plain = |events: &[serde_json::Value]| {
+                let mut event: serde_json::Value = event(events, kind, stage).clone();
+                ["seq", "at", "duration_ms", "run"].iter().for_each(|key| drop(event.as_object_mut().unwrap().remove(*key)));
+                event
+            };
+            assert_eq!(plain(&known), plain(&found));
+        }
+    }
 }

@@ -1,9 +1,9 @@
 //! Traces on disk. A file that is damaged, of another version or made on other ground holds none.
 //!
-//! Format, version 1: the line `shipway traces 1`; the hash of the ground; how many names' bytes, sights, programs, numbers and stages
-//! there are (four bytes each); these, in this order; and the SHA-256 of all before it. A sight is its path (start and end in the names,
+//! Format, version 2: the line `shipway traces 2`; the hash of the ground; how many names' bytes, sights, programs, numbers, quiet folders
+//! and stages there are (four bytes each); these, in this order; and the SHA-256 of all before it. A sight is its path (start and end in the names,
 //! four bytes each), a letter (`-` nothing, `d` a folder, `f` a file) and the stamp (44 bytes); a program is its place in the names; a
-//! stage is a byte (0: no trace; else 1, and 2 where it prints), and its key, R, needs (32 bytes each), record (a
+//! quiet folder is its place in the names, its stamp, and a range of numbers; a stage is a byte (0: no trace; else 1, and 2 where it prints), and its key, R, needs (32 bytes each), record (a
 //! stamp) and ranges of outputs, others and programs. All numbers are little endian.
 
 use std::fs;
@@ -11,12 +11,13 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
+use super::quiet::Quiet;
 use super::{Entry, Found, Seen, Traces};
 use crate::base::digest::Hash;
 use crate::base::files::write_whole;
 use crate::base::stamp::Stamp;
 
-const HEADER: &[u8] = b"shipway traces 1\n";
+const HEADER: &[u8] = b"shipway traces 2\n";
 
 impl Traces {
     /// Reads the traces in the file at `path` that were made on `ground`: all that is true of every one of them, and of no file.
@@ -37,7 +38,7 @@ impl Traces {
             Vec::with_capacity(self.names.len() + self.sights.len() * 53 + self.stages.len() * 165 + self.numbers.len() * 4 + 128);
         out.extend_from_slice(HEADER);
         out.extend_from_slice(&ground.0);
-        for count in [self.names.len(), self.sights.len(), self.programs.len(), self.numbers.len(), self.stages.len()] {
+        for count in [self.names.len(), self.sights.len(), self.programs.len(), self.numbers.len(), self.quiet.len(), self.stages.len()] {
             out.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
         }
         out.extend_from_slice(&self.names);
@@ -53,6 +54,11 @@ impl Traces {
         }
         self.programs.iter().for_each(|name| put_range(&mut out, name));
         self.numbers.iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
+        for Quiet { path, stamp, folders } in &self.quiet {
+            put_range(&mut out, path);
+            out.extend_from_slice(&stamp.bytes());
+            put_range(&mut out, folders);
+        }
         for entry in &self.stages {
             let Some(Entry { found, outputs, others, programs }) = entry else {
                 out.push(0);
@@ -82,7 +88,11 @@ fn parse(bytes: &[u8], ground: &Hash) -> Option<Traces> {
         return None;
     }
     let mut rest = Rest(start.get(..start.len().checked_sub(32)?)?);
-    let [names, sights, programs, numbers, stages] = [rest.number()?, rest.number()?, rest.number()?, rest.number()?, rest.number()?];
+    let mut counts = [0; 6];
+    for count in &mut counts {
+        *count = rest.number()?;
+    }
+    let [names, sights, programs, numbers, quiet, stages] = counts;
     let names = rest.bytes(names as usize)?.to_vec();
     let mut traces = Traces { names, ..Traces::default() };
     traces.sights.reserve_exact(bounded(sights, bytes));
@@ -103,6 +113,11 @@ fn parse(bytes: &[u8], ground: &Hash) -> Option<Traces> {
     traces.numbers.reserve_exact(bounded(numbers, bytes));
     for _ in 0..numbers {
         traces.numbers.push(rest.number()?);
+    }
+    for _ in 0..quiet {
+        let (path, stamp) = (rest.range(traces.names.len())?, Stamp::read(rest.array()?));
+        let folders = rest.numbers(&traces, traces.sights.len())?;
+        traces.quiet.push(Quiet { path, stamp, folders });
     }
     for _ in 0..stages {
         traces.stages.push(match rest.byte()? {
@@ -157,17 +172,16 @@ impl<'b> Rest<'b> {
         let (key, result, needs) = (self.hash()?, self.hash()?, self.hash()?);
         let record = Stamp::read(self.array()?);
         let found = Found { key, result, needs, record, prints };
-        let mut range = |limit: usize| {
-            let range = self.range(traces.numbers.len())?;
-            let numbers = &traces.numbers[range.start as usize..range.end as usize];
-            numbers.iter().all(|number| (*number as usize) < limit).then_some(range)
-        };
-        Some(Entry {
-            found,
-            outputs: range(traces.sights.len())?,
-            others: range(traces.sights.len())?,
-            programs: range(traces.programs.len())?,
-        })
+        let outputs = self.numbers(traces, traces.sights.len())?;
+        let others = self.numbers(traces, traces.sights.len())?;
+        let programs = self.numbers(traces, traces.programs.len())?;
+        Some(Entry { found, outputs, others, programs })
+    }
+
+    /// Reads a range of numbers that are all below `limit`.
+    fn numbers(&mut self, traces: &Traces, limit: usize) -> Option<Range<u32>> {
+        let range = self.range(traces.numbers.len())?;
+        traces.numbers(&range).iter().all(|number| (*number as usize) < limit).then_some(range)
     }
 }
 
@@ -199,11 +213,14 @@ mod tests {
     fn traces_are_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let (path, ground) = (folder.path().join("traces"), Hash::of(b"ground"));
+        fs::create_dir(folder.path().join("a")).unwrap();
         let traces = Traces::merged(&Traces::default(), &|_| true, vec![(0, trace(1)), (2, trace(2))], 4);
+        let traces = traces.with_quiet(folder.path(), &|_| true);
         // What both have seen is kept once.
         assert_eq!((traces.sights.len(), traces.programs.len()), (5, 1));
         traces.save(&path, &ground).unwrap();
         let read = Traces::load(&path, &ground).unwrap();
+        assert_eq!(read.quiet, traces.quiet);
         assert_eq!([0, 1, 2, 3, 4].map(|stage| read.trace(stage)), [Some(trace(1)), None, Some(trace(2)), None, None]);
         assert!(Traces::load(&path, &Hash::of(b"elsewhere")).is_none());
         assert!(Traces::load(&folder.path().join("none"), &ground).is_none());
@@ -213,8 +230,10 @@ mod tests {
 
     #[test]
     fn a_damaged_file_holds_no_traces() {
-        let ground = Hash::of(b"ground");
-        let bytes = Traces::merged(&Traces::default(), &|_| true, vec![(0, trace(1)), (1, trace(2))], 2).bytes(&ground);
+        let (ground, folder) = (Hash::of(b"ground"), tempfile::tempdir().unwrap());
+        fs::create_dir(folder.path().join("a")).unwrap();
+        let traces = Traces::merged(&Traces::default(), &|_| true, vec![(0, trace(1)), (1, trace(2))], 2);
+        let bytes = traces.with_quiet(folder.path(), &|_| true).bytes(&ground);
         assert!(parse(&bytes, &ground).is_some());
         for at in 0..bytes.len() {
             let mut flipped = bytes.clone();

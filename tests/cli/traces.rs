@@ -388,16 +388,21 @@ inputs = ["in/folder"]
 steps = ["mkdir -p in-outputs && cp in/outputs in-outputs/o"]
 inputs = ["in/outputs"]
 outputs = ["in-outputs"]
+[stages.made]
+steps = ["mkdir -p in-made && cp in/made in-made/o"]
+inputs = ["in/made"]
+outputs = ["in-made/*"]
 [stages.link]
 steps = ["true"]
 inputs = ["in/link"]
 [stages.plain]
-needs = ["reports", "services", "pattern", "without", "folder", "outputs", "link"]
-steps = ["true"]
+needs = ["reports", "services", "pattern", "without", "folder", "outputs", "made", "link"]
+steps = ["cp in/plain plain"]
 inputs = ["in/plain"]
+outputs = ["plain"]
 "#;
     let project = Project::new(stages);
-    let names = ["in/reports", "in/services", "in/pattern", "in/without", "in/folder/f", "in/outputs", "in/to", "in/plain"];
+    let names = ["in/reports", "in/services", "in/pattern", "in/without", "in/folder/f", "in/outputs", "in/made", "in/to", "in/plain"];
     for name in names {
         project.write(name, name);
     }

@@ -108,8 +108,10 @@ pub fn recall(path: &Path, main: &Source, files: &dyn Files) -> Option<Pipeline>
     let parts = parts(bytes.strip_prefix(head(main).as_slice())?)?;
     let (first, parts) = parts.split_first()?;
     let (asked, count, mut pipeline) = get::<(Asked, usize, Pipeline)>(first)?;
-    let stages: Option<Vec<Vec<Stage>>> = gather(parts.len(), 1, &|part| get(&parts[part.start])).into_iter().collect();
-    pipeline.stages = stages?.into_iter().flatten().collect();
+    pipeline.stages.reserve_exact(count.min(bytes.len()));
+    for stages in gather(parts.len(), 1, &|part| get::<Vec<Stage>>(&parts[part.start])) {
+        pipeline.stages.append(&mut stages?);
+    }
     (pipeline.stages.len() == count && asked.holds(files)).then_some(pipeline)
 }
 

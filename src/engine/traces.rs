@@ -210,7 +210,9 @@ impl Memory<'_> {
         // What was not looked at may hold; what was looked at and did not will not again.
         let is_good = |stage: usize| known.holds[stage] || !self.is_selected[stage];
         let merged = Traces::merged(&known.traces, &is_good, new, self.is_selected.len());
-        let is_settled = |stamp: &Stamp| Files::is_settled(stamp, self.checkout.files.now());
+        // Before anything is looked at.
+        let now = self.checkout.files.now();
+        let is_settled = |stamp: &Stamp| Files::is_settled(stamp, now);
         let _lost = merged.with_quiet(&self.checkout.root, &is_settled).save(&state.join(FILE), &known.ground);
     }
 }

@@ -6,14 +6,14 @@
 //! quiet folder is its place in the names, its stamp, and a range of numbers; a stage is a byte (0: no trace; else 1, and 2 where it prints), and its key, R, needs (32 bytes each), record (a
 //! stamp) and ranges of outputs, others and programs. All numbers are little endian.
 
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
 use std::ops::Range;
 use std::path::Path;
 
 use super::quiet::Quiet;
 use super::{Entry, Found, Seen, Traces};
-use crate::base::digest::Hash;
+use crate::base::digest::{CHUNK, Hash, Hasher};
 use crate::base::files::write_whole;
 use crate::base::stamp::Stamp;
 
@@ -22,7 +22,9 @@ const HEADER: &[u8] = b"shipway traces 2\n";
 impl Traces {
     /// Reads the traces in the file at `path` that were made on `ground`: all that is true of every one of them, and of no file.
     pub fn load(path: &Path, ground: &Hash) -> Option<Self> {
-        parse(&fs::read(path).ok()?, ground)
+        let file = File::open(path).ok()?;
+        let length = file.metadata().ok()?.len();
+        parse(file, length, ground)
     }
 
     /// Writes the traces.
@@ -80,86 +82,119 @@ fn put_range(out: &mut Vec<u8>, range: &Range<u32>) {
     out.extend_from_slice(&range.end.to_le_bytes());
 }
 
-fn parse(bytes: &[u8], ground: &Hash) -> Option<Traces> {
+/// Reads traces from `length` bytes. Nothing of them is believed before the sum at their end is right.
+fn parse(mut from: impl Read, length: u64, ground: &Hash) -> Option<Traces> {
+    let left = length.checked_sub(32)?;
+    let summed = Summed { from: from.by_ref().take(left), hasher: Hasher::default() };
+    let mut rest = Rest { from: BufReader::with_capacity(CHUNK, summed), left: usize::try_from(left).ok()? };
     // What was made on other ground need not be read to its end.
-    let start = bytes.strip_prefix(HEADER)?.strip_prefix(&ground.0)?;
-    let (content, sum) = bytes.split_last_chunk::<32>()?;
-    if Hash::of(content).0 != *sum {
+    if rest.bytes(HEADER.len())? != HEADER || rest.hash()? != *ground {
         return None;
     }
-    let mut rest = Rest(start.get(..start.len().checked_sub(32)?)?);
-    let mut counts = [0; 6];
-    for count in &mut counts {
-        *count = rest.number()?;
-    }
-    let [names, sights, programs, numbers, quiet, stages] = counts;
-    let names = rest.bytes(names as usize)?.to_vec();
-    let mut traces = Traces { names, ..Traces::default() };
-    traces.sights.reserve_exact(bounded(sights, bytes));
-    for _ in 0..sights {
-        let path = rest.range(traces.names.len())?;
-        let (letter, stamp) = (rest.byte()?, Stamp::read(rest.array()?));
-        let seen = match letter {
-            b'-' => Seen::Absent,
-            b'd' => Seen::Folder,
-            b'f' => Seen::File(stamp),
-            _ => return None,
-        };
-        traces.sights.push((path, seen));
-    }
-    for _ in 0..programs {
-        traces.programs.push(rest.range(traces.names.len())?);
-    }
-    traces.numbers.reserve_exact(bounded(numbers, bytes));
-    for _ in 0..numbers {
-        traces.numbers.push(rest.number()?);
-    }
-    for _ in 0..quiet {
-        let (path, stamp) = (rest.range(traces.names.len())?, Stamp::read(rest.array()?));
-        let folders = rest.numbers(&traces, traces.sights.len())?;
-        traces.quiet.push(Quiet { path, stamp, folders });
-    }
-    for _ in 0..stages {
-        traces.stages.push(match rest.byte()? {
-            0 => None,
-            flags @ (1 | 3) => Some(rest.entry(flags & 2 != 0, &traces)?),
-            _ => return None,
-        });
-    }
-    rest.0.is_empty().then_some(traces)
+    let traces = rest.traces()?;
+    let is_whole = rest.left == 0;
+    let (found, mut sum) = (rest.from.into_inner().hasher.hash(), [0; 32]);
+    from.read_exact(&mut sum).ok()?;
+    (is_whole && found.0 == sum).then_some(traces)
 }
 
-/// No count is believed beyond what the file could hold.
-fn bounded(count: u32, bytes: &[u8]) -> usize {
-    (count as usize).min(bytes.len())
+/// Hashes what is read.
+struct Summed<R> {
+    from: R,
+    hasher: Hasher,
+}
+
+impl<R: Read> Read for Summed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.from.read(buffer)?;
+        self.hasher.add(&buffer[..length]);
+        Ok(length)
+    }
 }
 
 /// What is still to be read.
-struct Rest<'b>(&'b [u8]);
+struct Rest<R> {
+    from: BufReader<R>,
+    left: usize,
+}
 
-impl<'b> Rest<'b> {
-    fn bytes(&mut self, length: usize) -> Option<&'b [u8]> {
-        let (first, behind) = self.0.split_at_checked(length)?;
-        self.0 = behind;
-        Some(first)
+impl<R: Read> Rest<R> {
+    fn traces(&mut self) -> Option<Traces> {
+        let mut counts = [0; 6];
+        for count in &mut counts {
+            *count = self.number()?;
+        }
+        let [names, sights, programs, numbers, quiet, stages] = counts;
+        let names = self.bytes(names as usize)?;
+        let mut traces = Traces { names, ..Traces::default() };
+        traces.sights.reserve_exact(self.bounded(sights));
+        for _ in 0..sights {
+            let path = self.range(traces.names.len())?;
+            let (letter, stamp) = (self.byte()?, self.stamp()?);
+            let seen = match letter {
+                b'-' => Seen::Absent,
+                b'd' => Seen::Folder,
+                b'f' => Seen::File(stamp),
+                _ => return None,
+            };
+            traces.sights.push((path, seen));
+        }
+        for _ in 0..programs {
+            traces.programs.push(self.range(traces.names.len())?);
+        }
+        traces.numbers.reserve_exact(self.bounded(numbers));
+        for _ in 0..numbers {
+            traces.numbers.push(self.number()?);
+        }
+        for _ in 0..quiet {
+            let (path, stamp) = (self.range(traces.names.len())?, self.stamp()?);
+            let folders = self.numbers(&traces, traces.sights.len())?;
+            traces.quiet.push(Quiet { path, stamp, folders });
+        }
+        traces.stages.reserve_exact(self.bounded(stages));
+        for _ in 0..stages {
+            traces.stages.push(match self.byte()? {
+                0 => None,
+                flags @ (1 | 3) => Some(self.entry(flags & 2 != 0, &traces)?),
+                _ => return None,
+            });
+        }
+        Some(traces)
     }
 
-    fn array<const N: usize>(&mut self) -> Option<&'b [u8; N]> {
-        let (first, behind) = self.0.split_first_chunk::<N>()?;
-        self.0 = behind;
-        Some(first)
+    /// No count is believed beyond what is there.
+    fn bounded(&self, count: u32) -> usize {
+        (count as usize).min(self.left)
+    }
+
+    fn bytes(&mut self, length: usize) -> Option<Vec<u8>> {
+        self.left = self.left.checked_sub(length)?;
+        let mut bytes = vec![0; length];
+        self.from.read_exact(&mut bytes).ok()?;
+        Some(bytes)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.left = self.left.checked_sub(N)?;
+        let mut bytes = [0; N];
+        self.from.read_exact(&mut bytes).ok()?;
+        Some(bytes)
     }
 
     fn byte(&mut self) -> Option<u8> {
-        self.array::<1>().map(|[byte]| *byte)
+        self.array::<1>().map(|[byte]| byte)
     }
 
     fn number(&mut self) -> Option<u32> {
-        self.array().map(|bytes| u32::from_le_bytes(*bytes))
+        self.array().map(u32::from_le_bytes)
     }
 
     fn hash(&mut self) -> Option<Hash> {
-        self.array().map(|bytes| Hash(*bytes))
+        self.array().map(Hash)
+    }
+
+    fn stamp(&mut self) -> Option<Stamp> {
+        self.array().map(|bytes| Stamp::read(&bytes))
     }
 
     /// Reads a range that lies within `length`.
@@ -170,7 +205,7 @@ impl<'b> Rest<'b> {
 
     fn entry(&mut self, prints: bool, traces: &Traces) -> Option<Entry> {
         let (key, result, needs) = (self.hash()?, self.hash()?, self.hash()?);
-        let record = Stamp::read(self.array()?);
+        let record = self.stamp()?;
         let found = Found { key, result, needs, record, prints };
         let outputs = self.numbers(traces, traces.sights.len())?;
         let others = self.numbers(traces, traces.sights.len())?;
@@ -187,6 +222,8 @@ impl<'b> Rest<'b> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::cache::trace::{Sight, Trace};
 
@@ -207,6 +244,10 @@ mod tests {
             others: vec![sight("a", Seen::Folder), sight("a/b", Seen::File(stamp(9))), sight("c", Seen::Absent)],
             programs: vec![b"cc".to_vec()],
         }
+    }
+
+    fn parse_all(bytes: &[u8], ground: &Hash) -> Option<Traces> {
+        parse(bytes, bytes.len() as u64, ground)
     }
 
     #[test]
@@ -234,17 +275,17 @@ mod tests {
         fs::create_dir(folder.path().join("a")).unwrap();
         let traces = Traces::merged(&Traces::default(), &|_| true, vec![(0, trace(1)), (1, trace(2))], 2);
         let bytes = traces.with_quiet(folder.path(), &|_| true).bytes(&ground);
-        assert!(parse(&bytes, &ground).is_some());
+        assert!(parse_all(&bytes, &ground).is_some());
         for at in 0..bytes.len() {
             let mut flipped = bytes.clone();
             flipped[at] ^= 4;
-            assert!(parse(&flipped, &ground).is_none(), "byte {at}");
-            assert!(parse(&bytes[..at], &ground).is_none(), "cut at {at}");
+            assert!(parse_all(&flipped, &ground).is_none(), "byte {at}");
+            assert!(parse_all(&bytes[..at], &ground).is_none(), "cut at {at}");
             // Not even with a sum that is right does it lead out of what is there.
             let end = flipped.len() - 32;
             let sum = Hash::of(&flipped[..end]);
             flipped[end..].copy_from_slice(&sum.0);
-            if let Some(traces) = parse(&flipped, &ground) {
+            if let Some(traces) = parse_all(&flipped, &ground) {
                 assert!([0, 1].iter().all(|stage| traces.trace(*stage).is_none_or(|trace| !trace.others.is_empty())));
             }
         }

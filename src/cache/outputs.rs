@@ -2,11 +2,11 @@
 //!
 //! Knows patterns, the file system and results; changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
@@ -47,6 +47,8 @@ pub struct Lying {
     pub found: BTreeMap<String, Found>,
     /// The patterns, by their place in the list, that nothing matches.
     pub missing: Vec<usize>,
+    /// The folders that were gone through, relative to the project.
+    pub folders: BTreeSet<PathBuf>,
     /// Those whose names are not UTF-8, so that they cannot be stored.
     pub odd: BTreeMap<OsString, Found>,
 }
@@ -109,6 +111,7 @@ impl Lying {
         }
         for entry in WalkDir::new(&whole) {
             let entry = entry.map_err(|error| unwalkable(&whole, error))?;
+            self.go_through(root, &entry);
             self.enter(root, &entry)?;
         }
         Ok(())
@@ -126,11 +129,18 @@ impl Lying {
         let is_meant = |entry: &walkdir::DirEntry| (is_within_git || entry.file_name() != ".git") && !is_ours(entry);
         for entry in WalkDir::new(&base).into_iter().filter_entry(is_meant) {
             let entry = entry.map_err(|error| unwalkable(&base, error))?;
+            self.go_through(root, &entry);
             if entry.path().strip_prefix(root).is_ok_and(|path| glob.matches(path)) {
                 self.enter(root, &entry)?;
             }
         }
         Ok(())
+    }
+
+    fn go_through(&mut self, root: &Path, entry: &walkdir::DirEntry) {
+        if entry.file_type().is_dir() {
+            self.folders.insert(entry.path().strip_prefix(root).unwrap_or(entry.path()).to_owned());
+        }
     }
 
     fn enter(&mut self, root: &Path, entry: &walkdir::DirEntry) -> io::Result<()> {

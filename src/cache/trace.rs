@@ -32,8 +32,17 @@ pub enum Seen {
     Absent,
     /// A folder, and no link to one.
     Folder,
+    /// A folder as well, in which every name means what it did then.
+    Names(Stamp),
     /// A regular file.
     File(Stamp),
+}
+
+impl Seen {
+    /// Tells whether what is seen now is what was seen `before`.
+    fn is_again(&self, before: &Self) -> bool {
+        self == before || matches!((self, before), (Self::Names(_), Self::Folder))
+    }
 }
 
 /// A path, relative to the project unless it lies outside, and what was seen there.
@@ -157,7 +166,7 @@ impl Traces {
             for number in range {
                 let (path, seen) = &self.sights[number];
                 let is_open = is_asked[number] && !is_same[number].load(Ordering::Relaxed);
-                if is_open && look(&folder, self.name(path)) == Some(*seen) {
+                if is_open && look(&folder, self.name(path)).is_some_and(|now| now.is_again(seen)) {
                     is_same[number].store(true, Ordering::Relaxed);
                 }
             }
@@ -265,7 +274,7 @@ fn look(folder: &OwnedFd, path: &[u8]) -> Option<Seen> {
         Ok(stat) => {
             let kind = FileType::from_raw_mode(stat.st_mode);
             let file = kind.is_file().then(|| Seen::File(Stamp::of_stat(&stat)));
-            file.or_else(|| kind.is_dir().then_some(Seen::Folder))
+            file.or_else(|| kind.is_dir().then(|| Seen::Names(Stamp::of_stat(&stat))))
         }
         Err(Errno::NOENT | Errno::NOTDIR) => Some(Seen::Absent),
         Err(_) => None,
@@ -274,7 +283,14 @@ fn look(folder: &OwnedFd, path: &[u8]) -> Option<Seen> {
 
 /// Returns what is seen now at a path relative to `root`, which may be absolute itself; `None` for what no trace tells of.
 pub fn see(root: &Path, path: &[u8]) -> Option<Seen> {
-    look(&folder(root)?, path)
+    let seen = look(&folder(root)?, path)?;
+    Some(if seen.is_again(&Seen::Folder) { Seen::Folder } else { seen })
+}
+
+/// Returns what is seen now at a folder that has held the same names for as long as `is_settled` asks of times; `None` where it has not, or
+/// where nobody could tell whether it will.
+pub fn see_names(root: &Path, path: &[u8], is_settled: &dyn Fn(&Stamp) -> bool) -> Option<Seen> {
+    quiet::settled(&folder(root)?, path, is_settled).map(Seen::Names)
 }
 
 fn folder(root: &Path) -> Option<OwnedFd> {

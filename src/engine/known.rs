@@ -18,6 +18,8 @@ pub(super) struct Known {
     pub(super) holds: Vec<bool>,
     /// Which stages need not be looked at, since their traces hold and so do those of all that they wait for.
     pub(super) is_settled: Vec<bool>,
+    /// The file system's time before anything was looked at; what has been the same since long before it was the same at every look.
+    pub(super) began: Option<i64>,
     /// Those that this run has made.
     pub(super) new: Mutex<Vec<(usize, Trace)>>,
 }

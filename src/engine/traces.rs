@@ -5,7 +5,7 @@
 //! of files that the stat cache believes. What a trace does not tell of is either the same for all stages, and part of the ground that
 //! the traces stand on, or it keeps a stage from having one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -24,7 +24,7 @@ use crate::cache::files::Files;
 use crate::cache::fingerprint::{Fingerprint, Ingredient, Kind, list};
 use crate::cache::hold::Holds;
 use crate::cache::outputs::{Found as Thing, FoundKind, Lying};
-use crate::cache::trace::{Found, Seen, Sight, Trace, Traces, see};
+use crate::cache::trace::{Found, Seen, Sight, Trace, Traces, see, see_names};
 use crate::exec::environment::Caller;
 use crate::model::stage::{Stage, StageId};
 use crate::store::result::{OutputKind, StageResult};
@@ -67,7 +67,7 @@ impl Memory<'_> {
             !*have_marks || !self.is_half_made(StageId(u32::try_from(stage).unwrap_or(u32::MAX)))
         };
         let found = traces.check(&self.checkout.root, &stages, jobs, &is_still, &is_kept);
-        let mut known = Known { ground, traces, holds: vec![false; count], is_settled: vec![false; count], new: renewed };
+        let mut known = Known { ground, traces, holds: vec![false; count], is_settled: vec![false; count], began: None, new: renewed };
         for (stage, holds) in stages.into_iter().zip(found) {
             known.holds[stage] = holds;
         }
@@ -83,6 +83,10 @@ impl Memory<'_> {
             }
         }
         drop(results);
+        if known.is_settled.iter().filter(|is_settled| **is_settled).count() < self.plan.stages.len() {
+            // There may be new ones.
+            known.began = self.checkout.files.now();
+        }
         self.known = Some(known);
     }
 
@@ -106,8 +110,12 @@ impl Memory<'_> {
         let known = self.known.as_ref().filter(|known| known.is_settled[id.index()])?;
         let trace = known.traces.trace(id.index())?;
         let found = trace.outputs.into_iter().filter_map(|sight| {
-            let Seen::File(stamp) = sight.seen else { return None };
-            Some((String::from_utf8(sight.path).ok()?, Thing { kind: FoundKind::File, stamp }))
+            let (kind, stamp) = match sight.seen {
+                Seen::File(stamp) => (FoundKind::File, stamp),
+                Seen::Names(stamp) => (FoundKind::Folder, stamp),
+                Seen::Folder | Seen::Absent => return None,
+            };
+            Some((String::from_utf8(sight.path).ok()?, Thing { kind, stamp }))
         });
         Some(Lying { found: found.collect(), ..Lying::default() })
     }
@@ -131,7 +139,8 @@ impl Memory<'_> {
         let record = store.seen(&key)?;
         let needs = needed(stage, &self.results.lock().unwrap_or_else(PoisonError::into_inner))?;
         let outputs = self.outputs_seen(stage, result)?;
-        let mut others = self.inputs_seen(stage, fingerprint)?;
+        let mut others = self.inputs_seen(id, fingerprint)?;
+        others.extend(self.folders_beside(id, &outputs)?);
         let mut programs = Vec::new();
         for (mention, files) in self.identities.mentions(self.asker(), id)? {
             for file in &files {
@@ -156,13 +165,18 @@ impl Memory<'_> {
         Some(Trace { found, outputs, others, programs })
     }
 
-    /// Returns what lies at the outputs, where they are files that are named one by one.
+    /// Returns what lies at the outputs, where they are files and folders. With `clean = false` what else lies in a folder is the stage's own,
+    /// so each of them has to be named.
     fn outputs_seen(&self, stage: &Stage, result: &StageResult) -> Option<Vec<Sight>> {
         let declared: BTreeSet<&str> = stage.outputs.iter().filter(|output| output.is_literal()).map(Glob::path).collect();
-        if declared.len() != stage.outputs.len() || !result.outputs.iter().map(|output| output.path.as_str()).eq(declared) {
+        let are_named = declared.len() == stage.outputs.len() && result.outputs.iter().map(|output| output.path.as_str()).eq(declared);
+        if !are_named && !stage.clean {
             return None;
         }
         let seen = result.outputs.iter().map(|output| {
+            if output.kind == OutputKind::Folder {
+                return self.names_seen(Path::new(&output.path));
+            }
             let OutputKind::File { digest, mode, .. } = &output.kind else { return None };
             let (stamp, content) = self.checkout.files.settled(&self.checkout.root.join(&output.path))?;
             let is_right = content.digest == *digest && is_executable(*mode) == is_executable(stamp.mode);
@@ -171,19 +185,36 @@ impl Memory<'_> {
         seen.collect()
     }
 
-    /// Returns what lies at the inputs, where they are files that are named one by one.
-    fn inputs_seen(&self, stage: &Stage, fingerprint: &Fingerprint) -> Option<Vec<Sight>> {
-        let selectors = stage.inputs.as_ref()?;
-        if selectors.iter().any(|selector| selector.exclude || !selector.glob.is_literal()) {
-            return None;
-        }
-        let declared: BTreeSet<&[u8]> = selectors.iter().map(|selector| selector.glob.path().as_bytes()).collect();
+    /// Returns the folders that were gone through for patterns of outputs, and are none themselves.
+    fn folders_beside(&self, id: StageId, outputs: &[Sight]) -> Option<Vec<Sight>> {
+        let lain = self.lain.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen: HashSet<&[u8]> = outputs.iter().map(|sight| sight.path.as_slice()).collect();
+        let beside = lain.get(&id)?.folders.iter().filter(|folder| !seen.contains(folder.as_os_str().as_bytes()));
+        beside.map(|folder| self.names_seen(folder)).collect()
+    }
+
+    /// Returns what lies at the inputs, where they are files, named one by one or found in folders.
+    fn inputs_seen(&self, id: StageId, fingerprint: &Fingerprint) -> Option<Vec<Sight>> {
+        let selectors = self.plan.pipeline.stage(id).inputs.as_ref()?;
+        let (root, listing) = (&self.checkout.root, self.listing(id).ok()?);
         let inputs = || fingerprint.ingredients().filter(|ingredient| ingredient.kind == Kind::Input);
-        // Folders and what is reached through links have other names.
-        if !inputs().map(|input| input.name).eq(declared) {
+        let names: HashSet<&[u8]> = inputs().map(|input| input.name).collect();
+        // Else it is something that no trace tells of, such as a pipe, or nothing where a folder would be.
+        let is_seen =
+            |glob: &Glob| names.contains(glob.base().as_bytes()) || listing.folders.binary_search(&root.join(glob.base())).is_ok();
+        if !selectors.iter().all(|selector| selector.exclude || is_seen(&selector.glob)) {
             return None;
         }
-        inputs().map(|input| self.input_seen(&input)).collect()
+        let folders = listing.folders.iter().map(|folder| self.names_seen(folder.strip_prefix(root).ok()?));
+        inputs().map(|input| self.input_seen(&input)).chain(folders).collect()
+    }
+
+    /// Returns a folder that has held the same names since before this run.
+    fn names_seen(&self, path: &Path) -> Option<Sight> {
+        let (began, path) = (self.known.as_ref()?.began, path.as_os_str().as_bytes());
+        let path = if path.is_empty() { b"." } else { path };
+        let seen = see_names(&self.checkout.root, path, &|stamp| Files::is_settled(stamp, began))?;
+        Some(Sight { path: path.to_vec(), seen })
     }
 
     fn input_seen(&self, input: &Ingredient<'_>) -> Option<Sight> {
@@ -244,8 +275,10 @@ fn needed(stage: &Stage, results: &[Option<Hash>]) -> Option<Hash> {
     Some(Hash::of(&hashes?.concat()))
 }
 
-/// Returns the folders above these paths, each once.
-fn folders<'s>(sights: impl Iterator<Item = &'s Sight>) -> BTreeSet<Vec<u8>> {
+/// Returns the folders above these paths, each once, but those of which more was seen.
+fn folders<'s>(sights: impl Iterator<Item = &'s Sight> + Clone) -> BTreeSet<Vec<u8>> {
+    let seen: HashSet<&[u8]> = sights.clone().filter(|sight| matches!(sight.seen, Seen::Names(_))).map(|sight| &*sight.path).collect();
     let above = sights.flat_map(|sight| Path::new(OsStr::from_bytes(&sight.path)).ancestors().skip(1));
-    above.map(|folder| folder.as_os_str().as_bytes().to_vec()).filter(|folder| !folder.is_empty()).collect()
+    let above = above.map(|folder| folder.as_os_str().as_bytes()).filter(|folder| !folder.is_empty() && !seen.contains(folder));
+    above.map(<[u8]>::to_vec).collect()
 }

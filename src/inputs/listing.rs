@@ -15,6 +15,9 @@ pub struct Listing {
     pub inputs: Vec<Input>,
     /// A name that is not UTF-8, shown as well as it can be: the stage cannot be stored.
     pub unnameable: Option<String>,
+    /// The folders that were gone through for what selectors mean, by their real paths and sorted: while they hold the same names, so
+    /// does this. Of a default listing, which hangs on more, they are not kept.
+    pub folders: Vec<PathBuf>,
 }
 
 /// One input.
@@ -70,6 +73,7 @@ pub(super) struct Pending {
 pub(super) struct Found {
     inputs: Vec<Input>,
     unnameable: Option<OsString>,
+    folders: Vec<PathBuf>,
     pub(super) links: BTreeMap<String, Pending>,
 }
 
@@ -79,6 +83,11 @@ impl Found {
         if let Some(name) = self.name(name) {
             self.inputs.push(Input { name, path, kind: InputKind::File, stamp });
         }
+    }
+
+    /// Adds a folder that was gone through.
+    pub(super) fn folder(&mut self, real: &Path) {
+        self.folders.push(real.to_owned());
     }
 
     /// Adds a path at which there is nothing.
@@ -96,7 +105,8 @@ impl Found {
 
     /// Adds what was found elsewhere.
     pub(super) fn merge(&mut self, other: Self) {
-        let Self { mut inputs, unnameable, links } = other;
+        let Self { mut inputs, unnameable, mut folders, links } = other;
+        self.folders.append(&mut folders);
         if self.inputs.is_empty() {
             self.inputs = inputs;
         } else {
@@ -131,6 +141,9 @@ impl Found {
         // Stable, since what was named in order is found in order: then there is nothing to do.
         self.inputs.sort_by(|a, b| a.name.cmp(&b.name));
         self.inputs.dedup_by(|a, b| a.name == b.name);
-        Listing { inputs: self.inputs, unnameable: self.unnameable.map(|name| name.to_string_lossy().into_owned()) }
+        self.folders.sort_unstable();
+        self.folders.dedup();
+        let unnameable = self.unnameable.map(|name| name.to_string_lossy().into_owned());
+        Listing { inputs: self.inputs, unnameable, folders: self.folders }
     }
 }

@@ -54,6 +54,7 @@ impl Walk<'_> {
     fn look(&self, ground: &Ground, folder: &Folder, inner: &mut Vec<Folder>, found: &mut Found) -> io::Result<()> {
         let Folder { path, real, whole } = folder;
         let mut path = path.clone();
+        found.folder(real);
         for entry in ground.folders.read(real)?.iter() {
             // Only the base of a pattern leads into them.
             if entry.name == ".git" || entry.kind == Kind::Other {

@@ -35,6 +35,7 @@ mod scale;
 mod services;
 mod shop;
 mod store;
+mod traced_folders;
 mod traces;
 mod watch;
 mod workflow;

@@ -352,7 +352,7 @@ fn what_a_known_stage_printed_is_given_out_to_who_wants_it() {
 }
 
 /// Runs until there are traces that tell of all these.
-fn wait_for(project: &Project, names: &[&str]) {
+pub(crate) fn wait_for(project: &Project, names: &[&str]) {
     let until = Instant::now() + PATIENCE;
     let has = |bytes: &[u8], name: &str| bytes.windows(name.len()).any(|part| part == name.as_bytes());
     while !names.iter().all(|name| has(&traces(project), name)) {
@@ -375,34 +375,35 @@ reports = { junit = ["in-reports.xml"] }
 steps = ["cat in/services"]
 inputs = ["in/services"]
 services = ["up"]
-[stages.pattern]
-steps = ["true"]
-inputs = ["in/patter*"]
 [stages.without]
 steps = ["true"]
 inputs = ["in/without", "!in/without"]
-[stages.folder]
+[stages.nowhere]
+steps = ["cat in/nowhere"]
+inputs = ["in/nowhere", "in/no/*"]
+[stages.kept]
+steps = ["mkdir -p in-kept && cp in/kept in-kept/o"]
+inputs = ["in/kept"]
+outputs = ["in-kept"]
+clean = false
+[stages.all]
 steps = ["true"]
-inputs = ["in/folder"]
-[stages.outputs]
-steps = ["mkdir -p in-outputs && cp in/outputs in-outputs/o"]
-inputs = ["in/outputs"]
-outputs = ["in-outputs"]
-[stages.made]
-steps = ["mkdir -p in-made && cp in/made in-made/o"]
-inputs = ["in/made"]
-outputs = ["in-made/*"]
+dir = "in"
+[stages.linked]
+steps = ["mkdir -p in-linked && ln -sf o in-linked/l && cp in/linked in-linked/o"]
+inputs = ["in/linked"]
+outputs = ["in-linked"]
 [stages.link]
 steps = ["true"]
 inputs = ["in/link"]
 [stages.plain]
-needs = ["reports", "services", "pattern", "without", "folder", "outputs", "made", "link"]
+needs = ["reports", "services", "without", "nowhere", "kept", "all", "linked", "link"]
 steps = ["cp in/plain plain"]
 inputs = ["in/plain"]
 outputs = ["plain"]
 "#;
     let project = Project::new(stages);
-    let names = ["in/reports", "in/services", "in/pattern", "in/without", "in/folder/f", "in/outputs", "in/made", "in/to", "in/plain"];
+    let names = ["in/reports", "in/services", "in/without", "in/nowhere", "in/kept", "in/other", "in/linked", "in/to", "in/plain"];
     for name in names {
         project.write(name, name);
     }

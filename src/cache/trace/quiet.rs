@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{AtFlags, FileType, statat};
 
-use super::{Seen, Traces, look, small};
+use super::{Seen, Traces, small};
 use crate::base::stamp::Stamp;
 
 /// A quiet folder.
@@ -27,7 +27,6 @@ impl Traces {
     /// Finds the quiet folders of the project that is open at `root`. `is_settled` tells whether times are old enough that whatever happens
     /// from now on has others.
     pub(super) fn find_quiet(&mut self, root: &OwnedFd, is_settled: &dyn Fn(&Stamp) -> bool) {
-        let Some(device) = stamp(root, b".").map(|stamp| stamp.device).filter(|_| tells(root)) else { return };
         let mut inner: BTreeMap<&[u8], Vec<u32>> = BTreeMap::new();
         for (number, (path, seen)) in self.sights.iter().enumerate() {
             let path = self.name(path);
@@ -38,10 +37,10 @@ impl Traces {
         }
         let mut found = Vec::new();
         for (path, mut folders) in inner {
-            let Some(stamp) = stamp(root, path).filter(|stamp| stamp.device == device && is_settled(stamp)) else { continue };
+            let Some(settled) = settled(root, path, is_settled) else { continue };
             // Behind the look at their folder: had one been given another name since, that would show.
-            folders.retain(|number| look(root, self.name(&self.sights[*number as usize].0)) == Some(Seen::Folder));
-            found.push((path.to_vec(), stamp, folders));
+            folders.retain(|number| stamp(root, self.name(&self.sights[*number as usize].0)).is_some());
+            found.push((path.to_vec(), settled, folders));
         }
         for (path, stamp, folders) in found {
             let (path, start) = (self.add_name(&path), self.numbers.len());
@@ -54,6 +53,13 @@ impl Traces {
     pub(super) fn still_in(&self, root: &OwnedFd, quiet: &Quiet) -> &[u32] {
         if stamp(root, self.name(&quiet.path)) == Some(quiet.stamp) { self.numbers(&quiet.folders) } else { &[] }
     }
+}
+
+/// Returns what the file system says of a folder below `root` that has held the same names for as long as `is_settled` asks; `None` where
+/// that cannot be told, now or later.
+pub(super) fn settled(root: &OwnedFd, path: &[u8], is_settled: &dyn Fn(&Stamp) -> bool) -> Option<Stamp> {
+    let device = stamp(root, b".").filter(|_| tells(root))?.device;
+    stamp(root, path).filter(|stamp| stamp.device == device && is_settled(stamp))
 }
 
 /// Returns what the file system says of a folder.

@@ -109,10 +109,23 @@ pub fn recall(path: &Path, main: &Source, files: &dyn Files) -> Option<Pipeline>
     let (first, parts) = parts.split_first()?;
     let (asked, count, mut pipeline) = get::<(Asked, usize, Pipeline)>(first)?;
     pipeline.stages.reserve_exact(count.min(bytes.len()));
-    for stages in gather(parts.len(), 1, &|part| get::<Vec<Stage>>(&parts[part.start])) {
+    for stages in gather(parts.len(), 1, &|part| get(&parts[part.start]).map(shared)) {
         pipeline.stages.append(&mut stages?);
     }
     (pipeline.stages.len() == count && asked.holds(files)).then_some(pipeline)
+}
+
+/// Returns the stages with one copy of what neighbours have alike, as there is when they are read from the file.
+fn shared(mut stages: Vec<Stage>) -> Vec<Stage> {
+    for place in 0..stages.len() {
+        if stages[place].group == stages[place].name {
+            stages[place].group = stages[place].name.clone();
+        }
+        if place > 0 && stages[place].shell == stages[place - 1].shell {
+            stages[place].shell = stages[place - 1].shell.clone();
+        }
+    }
+    stages
 }
 
 /// A part as it lies there, and its SHA-256.

@@ -263,7 +263,13 @@ impl Event {
                 Ok(())
             }
             EventKind::StageFinished(finished) => finished.write_json(line),
-            kind => {
+            kind @ (EventKind::RunStarted { .. }
+            | EventKind::StepStarted { .. }
+            | EventKind::StepFinished { .. }
+            | EventKind::Notice { .. }
+            | EventKind::Findings(_)
+            | EventKind::Service(_)
+            | EventKind::RunFinished { .. }) => {
                 let kind = serde_json::to_vec(kind)?;
                 line.extend_from_slice(&kind[1..]);
                 Ok(())

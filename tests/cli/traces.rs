@@ -173,7 +173,8 @@ const CASES: &[Case] = &[
     (
         "the mark of a stage that was left half made",
         |project| {
-            let name: String = Sha256::digest(b"b").iter().map(|byte| format!("{byte:02x}")).collect();
+            let digits = Sha256::digest(b"b").into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
+            let name: String = digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect();
             project.write(&format!(".shipway/making/{name}"), "-");
         },
         "a cached, b cached",

@@ -2,7 +2,8 @@
 //!
 //! A verifying trace in the sense of Mokhov, Mitchell and Peyton Jones, "Build systems à la carte" (2018), §4.2. Knows paths, stamps and
 //! keys, and how to look at many of them at once; which stages may have a trace, and what one has to hold, is the engine's to say. Only
-//! stamps that the stat cache believes get into a trace, so a trace lies no more than the stat cache does.
+//! stamps that the stat cache believes get into a trace, and those of folders by the same rule, so a trace lies no more than the stat cache
+//! does.
 
 mod file;
 mod quiet;

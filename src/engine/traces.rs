@@ -2,14 +2,14 @@
 //!
 //! Knows which stages may have a trace, and what it has to tell of. The long way (`memory`, `key`) is taken wherever a trace is missing
 //! or does not hold, and alone makes traces: of a result that it has just proven, out of the very fingerprint that it has made, and only
-//! of files that the stat cache believes. What a trace does not tell of is either the same for all stages, and part of the ground that
+//! of files that the stat cache believes, and of folders that were left alone as long. What a trace does not tell of is either the same for all stages, and part of the ground that
 //! the traces stand on, or it keeps a stage from having one.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use super::checkout::Checkout;
 use super::known::Known;
@@ -196,13 +196,15 @@ impl Memory<'_> {
     /// Returns what lies at the inputs, where they are files, named one by one or found in folders.
     fn inputs_seen(&self, id: StageId, fingerprint: &Fingerprint) -> Option<Vec<Sight>> {
         let selectors = self.plan.pipeline.stage(id).inputs.as_ref()?;
-        let (root, listing) = (&self.checkout.root, self.listing(id).ok()?);
+        let root = &self.checkout.root;
         let inputs = || fingerprint.ingredients().filter(|ingredient| ingredient.kind == Kind::Input);
         let names: HashSet<&[u8]> = inputs().map(|input| input.name).collect();
+        let is_named = |glob: &Glob| names.contains(glob.base().as_bytes());
+        let mut others = selectors.iter().filter(|selector| !selector.exclude && !is_named(&selector.glob)).peekable();
+        let has_folders = others.peek().is_some() || selectors.iter().any(|selector| !selector.glob.is_literal());
+        let listing = if has_folders { self.listing(id).ok()? } else { Arc::default() };
         // Else it is something that no trace tells of, such as a pipe, or nothing where a folder would be.
-        let is_seen =
-            |glob: &Glob| names.contains(glob.base().as_bytes()) || listing.folders.binary_search(&root.join(glob.base())).is_ok();
-        if !selectors.iter().all(|selector| selector.exclude || is_seen(&selector.glob)) {
+        if !others.all(|selector| listing.folders.binary_search(&root.join(selector.glob.base())).is_ok()) {
             return None;
         }
         let folders = listing.folders.iter().map(|folder| self.names_seen(folder.strip_prefix(root).ok()?));

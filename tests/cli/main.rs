@@ -16,6 +16,7 @@ mod faults;
 mod file;
 mod findings;
 mod green;
+mod growth;
 mod hook;
 mod hooking;
 mod hostile;

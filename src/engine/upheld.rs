@@ -42,17 +42,25 @@ impl Memory<'_> {
     /// of them that does not: what read them may have read anything.
     pub(super) fn changed_need(&self, id: StageId) -> Option<(StageId, String)> {
         let pipeline = self.plan.pipeline;
-        let mut seen = HashSet::new();
-        let mut open: VecDeque<StageId> = pipeline.stage(id).needs.iter().copied().collect();
-        while let Some(need) = open.pop_front().filter(|_| seen.len() < MOST) {
-            let stage = pipeline.stage(need);
-            if !seen.insert(need) {
-                continue;
+        let (mut seen, mut nearest) = (HashSet::new(), VecDeque::new());
+        // Each once, and no more than are looked at: where layers need each other whole, there are far more edges than stages.
+        let mut add = |open: &mut VecDeque<StageId>, needs: &[StageId]| {
+            for need in needs {
+                if seen.len() == MOST {
+                    return;
+                }
+                if seen.insert(*need) {
+                    open.push_back(*need);
+                }
             }
+        };
+        add(&mut nearest, &pipeline.stage(id).needs);
+        while let Some(need) = nearest.pop_front() {
+            let stage = pipeline.stage(need);
             if let Some(path) = Some(need).filter(|_| !stage.outputs.is_empty()).and_then(|need| self.changed_path(need)) {
                 return Some((need, path));
             }
-            open.extend(stage.needs.iter().filter(|need| !seen.contains(need)));
+            add(&mut nearest, &stage.needs);
         }
         None
     }

@@ -24,10 +24,11 @@ pub(crate) fn all(is_full: bool) -> Vec<Case> {
     let mut cases = Vec::new();
     let mut case = |name, size, stages, again, changed: String, make| cases.push(Case { name, size, stages, again, changed, make });
     let sizes = |most: usize| [10, 100, 1000, 10_000, 100_000].into_iter().filter(move |size| *size <= most);
-    for size in sizes(if is_full { 100_000 } else { 10_000 }) {
+    let most = if is_full { 100_000 } else { 10_000 };
+    for size in sizes(most) {
         case("stages", size, size as u64, 1, "src/0".to_owned(), stages);
     }
-    for size in sizes(100_000) {
+    for size in sizes(most) {
         case("files of one stage", size, 1, 1, "src/0/0".to_owned(), files);
     }
     let files = 50_000;

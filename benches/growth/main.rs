@@ -36,9 +36,12 @@ fn main() {
     let patience = Patience { runs: 5, time: Duration::from_secs(8) };
     say("| of | how many | first run, ms | CPU | MiB | nothing to do, ms | CPU | MiB | one file changed, ms | CPU | MiB |");
     say("|---|---|---|---|---|---|---|---|---|---|---|");
+    let mut places = Vec::new();
     for case in cases::all(is_full) {
         if is_wanted(&format!("{} {}", case.size, case.name)) {
-            let costs = run(&case, patience).map(show);
+            let mut place = (case.make)(case.size);
+            let costs = run(&case, &mut place, patience).map(show);
+            places.push(place);
             say(&format!("| {} | {} | {} |", case.name, case.size, costs.join(" | ")));
         }
     }
@@ -54,44 +57,39 @@ fn main() {
 }
 
 /// Measures a first run, one that has nothing to do, and one after a change.
-fn run(case: &Case, patience: Patience) -> [Cost; 3] {
-    let mut place = (case.make)(case.size);
-    let command = |place: &Place| place.command(&["run", "-q"]);
+fn run(case: &Case, place: &mut Place, patience: Patience) -> [Cost; 3] {
+    let command = |place: &mut Place| place.command(&["run", "-q"]);
     let expect = |place: &Place, passed: u64| {
         let cached = case.stages - passed;
         assert_eq!(place.counts(), [passed, cached, case.stages], "{} {}: passed, cached, all", case.size, case.name);
     };
-    std::thread::sleep(SETTLED);
-    let prepare = || {
+    let forgotten = |place: &mut Place| {
         place.forget();
-        place.clear();
-        command(&place)
+        command(place)
     };
-    let first = measure(patience, prepare, || expect(&place, case.stages));
+    let changed = |place: &mut Place| {
+        place.change(&case.changed);
+        command(place)
+    };
+    std::thread::sleep(SETTLED);
+    let first = measure(patience, place, forgotten, |place| expect(place, case.stages));
     std::thread::sleep(SETTLED);
     // It learns what was too young to be believed.
-    assert!(command(&place).status().unwrap().success());
-    let nothing = measure(patience, || command(&place), || expect(&place, 0));
-    let shared = std::cell::RefCell::new(&mut place);
-    let prepare = || {
-        let mut place = shared.borrow_mut();
-        place.change(&case.changed);
-        command(&place)
-    };
-    let changed = measure(patience, prepare, || expect(&shared.borrow(), case.again));
-    [first, nothing, changed]
+    assert!(command(place).status().unwrap().success());
+    let nothing = measure(patience, place, command, |place| expect(place, 0));
+    [first, nothing, measure(patience, place, changed, |place| expect(place, case.again))]
 }
 
 /// Measures `check` of a file that was never read before.
 fn check(size: usize, patience: Patience) -> Cost {
-    let place = cases::stages(size);
+    let mut place = cases::stages(size);
     let said = place.command(&["check"]).stdout(Stdio::piped()).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&said.stdout), format!("pipeline.toml is valid: {size} stages\n"));
-    let prepare = || {
+    let forgotten = |place: &mut Place| {
         place.forget();
         place.command(&["check"])
     };
-    measure(patience, prepare, || ())
+    measure(patience, &mut place, forgotten, |_| ())
 }
 
 /// Milliseconds of both kinds, and mebibytes.

@@ -43,10 +43,10 @@ impl Patience {
 }
 
 /// Runs what `prepare` returns again and again; what it does itself is not measured. `check` looks at each run.
-pub(crate) fn measure(patience: Patience, mut prepare: impl FnMut() -> Command, mut check: impl FnMut()) -> Cost {
+pub(crate) fn measure<P>(patience: Patience, place: &mut P, prepare: impl Fn(&mut P) -> Command, check: impl Fn(&P)) -> Cost {
     let (mut walls, mut processor, mut memory) = (Vec::new(), Duration::ZERO, 0);
     while !patience.is_over(&walls) {
-        let mut command = prepare();
+        let mut command = prepare(place);
         let before = processor_of_children();
         let began = Instant::now();
         let mut child = command.spawn().unwrap();
@@ -55,7 +55,7 @@ pub(crate) fn measure(patience: Patience, mut prepare: impl FnMut() -> Command, 
         processor += processor_of_children().saturating_sub(before);
         memory = memory.max(peak);
         assert!(status.success(), "{command:?}: {status}");
-        check();
+        check(place);
     }
     walls.sort_unstable();
     let runs = u32::try_from(walls.len()).unwrap();

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 #[derive(Debug)]
 pub(crate) struct Place {
     folder: TempDir,
-    /// How often something was changed.
+    /// How often something was changed or moved away.
     changes: u32,
 }
 
@@ -55,20 +55,15 @@ impl Place {
         }
     }
 
-    /// Takes away all that shipway has written, but outputs.
-    pub(crate) fn forget(&self) {
-        for path in [self.project().join(".shipway"), self.store()] {
-            if path.exists() {
-                fs::remove_dir_all(path).unwrap();
-            }
-        }
-    }
-
-    /// Takes away what an earlier run has left of its outputs.
-    pub(crate) fn clear(&self) {
-        let outputs = self.project().join("out");
-        if outputs.exists() {
-            fs::remove_dir_all(outputs).unwrap();
+    /// Moves away all that shipway and the steps have written. Nothing is removed before all is measured: for minutes after that, some
+    /// file systems search long for a place for a new file, since they take none that was free only a moment ago.
+    pub(crate) fn forget(&mut self) {
+        self.changes += 1;
+        let old = self.folder.path().join(format!("old-{}", self.changes));
+        fs::create_dir(&old).unwrap();
+        let written = [("store", self.store()), ("kept", self.project().join(".shipway")), ("out", self.project().join("out"))];
+        for (name, path) in written.into_iter().filter(|(_, path)| path.exists()) {
+            fs::rename(path, old.join(name)).unwrap();
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// Writes `bytes` to `path` so that a reader sees the old file or the new one, never a part. A link is followed, a file's mode is kept,
@@ -60,18 +59,6 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes `bytes` to `path`, over what is there: for what is known to be none of it where that is cut short. The file is not made empty
-/// first, since to free what it has, only to give it the same again, is slow.
-///
-/// # Errors
-/// Whatever the file system says.
-pub fn write_over(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let file = File::options().create(true).truncate(false).write(true).open(path)?;
-    file.write_all_at(bytes, 0)?;
-    let length = bytes.len() as u64;
-    if file.metadata()?.len() > length { file.set_len(length) } else { Ok(()) }
-}
-
 /// A new file's mode before the umask, as any other program would make it.
 fn default_mode() -> std::fs::Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(0o666)
@@ -94,16 +81,6 @@ mod tests {
         assert_eq!(write_new(&link, b"two").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read_to_string(&file).unwrap(), "one");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
-    }
-
-    #[test]
-    fn what_is_written_over_is_gone_to_its_end() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("file");
-        for text in ["one", "four", "", "six and more", "x"] {
-            write_over(&file, text.as_bytes()).unwrap();
-            assert_eq!(fs::read_to_string(&file).unwrap(), text);
-        }
     }
 
     #[test]

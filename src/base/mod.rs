@@ -8,6 +8,7 @@ pub mod digest;
 pub mod duration;
 pub mod files;
 pub mod glob;
+pub mod journal;
 pub mod json;
 pub mod nameless;
 pub mod nearest;

@@ -1,6 +1,6 @@
 //! Whose is what lies where outputs belong: what shipway made is removed, everything else is moved aside.
 //!
-//! Knows what the last run of each stage left (`.shipway/left/`) and what results say; deletes nothing that it does not know.
+//! Knows what the last run of each stage left and what results say; deletes nothing that it does not know.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,8 +8,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::files::Files;
+use super::left::Left;
 use super::outputs::{Found, FoundKind, Lying, named};
-use super::table::{self, Entry, Table};
+use super::table::{Entry, Table};
 use crate::base::digest::Hash;
 use crate::store::result::{Output, OutputKind};
 
@@ -17,13 +18,15 @@ use crate::store::result::{Output, OutputKind};
 pub struct Custody<'c> {
     /// The project.
     pub root: &'c Path,
-    /// The project's `.shipway/`; without it nothing is known to be ours, and nothing can be moved aside.
+    /// The project's `.shipway/`; without it nothing can be moved aside.
     pub state: Option<&'c Path>,
+    /// What the last runs left; without it nothing is known to be ours.
+    pub left: Option<&'c Left>,
     /// The stage.
     pub stage: &'c str,
     /// What names the run, for the folder that things are moved to.
     pub run: &'c str,
-    /// Whether its outputs are cleared before it runs: only then is what lies there afterwards its own.
+    /// Whether it has outputs that are cleared before it runs: only then is what lies there afterwards its own.
     pub clean: bool,
     /// To compare contents.
     pub files: &'c Files,
@@ -50,7 +53,7 @@ impl Custody<'_> {
         if paths.is_empty() && (!odd || lying.odd.is_empty()) {
             return Ok((Vec::new(), PathBuf::new()));
         }
-        let left = self.state.map(|state| table::load(&self.record(state))).unwrap_or_default();
+        let left = self.left.map(|left| left.get(self.stage)).unwrap_or_default();
         let mut made: Option<Vec<Vec<Output>>> = None;
         let mut aside = Vec::new();
         let store = self.aside();
@@ -89,7 +92,7 @@ impl Custody<'_> {
     /// Remembers what this run left, for the next. What cannot be remembered is moved aside then instead of removed; so is what lies in
     /// outputs that are not cleaned, since anybody may have put it there.
     pub fn remember(&self, lying: &Lying, outputs: &[Output]) {
-        let Some(state) = self.state.filter(|_| self.clean) else { return };
+        let Some(left) = self.left.filter(|_| self.clean) else { return };
         let mut table = Table::default();
         for (path, found) in &lying.found {
             let known = outputs.binary_search_by(|output| output.path.as_str().cmp(path)).ok().map(|place| &outputs[place].kind);
@@ -103,19 +106,7 @@ impl Custody<'_> {
         for (path, found) in &lying.odd {
             table.insert(path.as_encoded_bytes(), Entry { stamp: found.stamp, hash: UNKNOWN });
         }
-        let record = self.record(state);
-        if lying.found.is_empty() && lying.odd.is_empty() {
-            // No record says the same, and most that have no outputs never had any: to write over a file waits for the disk.
-            let _none = fs::remove_file(&record);
-            return;
-        }
-        let _forgotten = table::save_over(&table, &record).or_else(|error| {
-            if error.kind() != io::ErrorKind::NotFound {
-                return Err(error);
-            }
-            // The first of its folder.
-            fs::create_dir_all(record.parent().unwrap_or(state)).and_then(|()| table::save_over(&table, &record))
-        });
+        left.set(self.stage, &table);
     }
 
     fn is_of_killed(&self, found: &Found) -> bool {
@@ -151,10 +142,6 @@ impl Custody<'_> {
 
     fn holds(&self, path: &str, found: &Found, hash: Hash) -> bool {
         self.files.content_of(&self.root.join(path), &found.stamp).is_ok_and(|content| content.digest.hash == hash)
-    }
-
-    fn record(&self, state: &Path) -> PathBuf {
-        state.join("left").join(Hash::of(self.stage.as_bytes()).to_string())
     }
 
     /// Returns the folder to move things to: one of its own for each stage of a run and each time.

@@ -6,7 +6,7 @@
 //! files on disk --files (stat cache, table)--> digests --> fingerprint --> key
 //!                             \--trace--> what was seen of a good stage, to be seen again
 //! outputs on disk --outputs--> what lies there --capture--> store
-//!                              what lies there <--restore-- store        custody: whose it is; hold: who may
+//!                              what lies there <--restore-- store        custody, by what was left: whose it is; hold: who may
 //! ```
 
 pub mod capture;
@@ -15,6 +15,7 @@ pub mod files;
 pub mod fingerprint;
 pub mod hold;
 mod index;
+pub mod left;
 pub mod log;
 mod mark;
 pub mod outputs;

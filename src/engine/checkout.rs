@@ -11,11 +11,13 @@ use crate::base::program::plain;
 use crate::base::state;
 use crate::cache::files::Files;
 use crate::cache::hold::Holds;
+use crate::cache::left::Left;
 use crate::inputs::claimed::Claimed;
 use crate::inputs::lister::Lister;
 use crate::inputs::written;
 use crate::model::pipeline::Pipeline;
 use crate::store::local::Store;
+use crate::store::notes::Notes;
 
 /// What the store may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,8 +60,14 @@ pub struct Checkout {
     pub lister: Lister,
     /// Which stages are being made.
     pub holds: Option<Holds>,
+    /// What stages have left in their outputs.
+    pub left: Option<Left>,
     /// The store, where it can be used.
     pub store: Option<Store>,
+    /// What the store was given lately.
+    pub notes: Option<Notes>,
+    /// What the pipeline is called.
+    pipeline: String,
     access: Access,
     /// What the store has refused with.
     refusals: Mutex<HashSet<String>>,
@@ -76,13 +84,17 @@ impl Checkout {
         };
         let holds = state.as_deref().and_then(|state| Holds::open(state).ok());
         let store = Self::open_store(access, &mut notices);
+        let notes = store.as_ref().map(|store| Notes::of(store, &pipeline.name));
         let lister = lister(root, file, pipeline, store.as_ref().map(Store::root));
         let checkout = Self {
             root: root.to_owned(),
             files: Files::load(root, state.as_deref(), access.paranoid),
             lister,
             holds,
+            left: state.as_deref().map(Left::of),
             store,
+            notes,
+            pipeline: pipeline.name.clone(),
             state,
             access: access.clone(),
             refusals: Mutex::default(),
@@ -97,6 +109,7 @@ impl Checkout {
         self.files.disturb();
         self.lister = self.lister.anew();
         self.store = Self::open_store(&self.access, &mut notices);
+        self.notes = self.store.as_ref().map(|store| Notes::of(store, &self.pipeline));
         self.refusals = Mutex::default();
         notices
     }
@@ -171,10 +184,16 @@ impl Checkout {
         self.lister.forget();
     }
 
-    /// Keeps what was learnt of files for later runs.
+    /// Keeps what was learnt of files for later runs, and what else is kept for them short.
     pub fn save(&self) {
         if let Some(state) = &self.state {
             self.files.save(state);
+        }
+        if let Some(left) = &self.left {
+            left.tidy(&self.root);
+        }
+        if let (Some(notes), Some(store)) = (&self.notes, &self.store) {
+            notes.tidy(store);
         }
     }
 }

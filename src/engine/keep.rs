@@ -107,9 +107,12 @@ impl Turn<'_> {
                 let own = bound(fingerprint.bytes(), &root);
                 store.record(&Hash::of(&own), &own, &StageResult { fingerprint: Digest::of(&own), ..result.clone() })?;
             }
-            store.note(&self.memory.history(id), &key)
+            Ok(())
         });
         recorded.map_err(Refusal::Broken)?;
+        if let Some(notes) = &self.memory.checkout.notes {
+            notes.note(&stage.name, &key);
+        }
         Ok(result.outputs)
     }
 }

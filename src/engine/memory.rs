@@ -218,7 +218,7 @@ impl<'a> Memory<'a> {
         let stage = self.plan.pipeline.stage(id);
         let result = match self.find(id, store, key, fingerprint) {
             Ok(result) => result,
-            Err(reason) => return Verdict::Run(reason.unwrap_or_else(|| reason::nearest(store, &self.history(id), fingerprint, key))),
+            Err(reason) => return Verdict::Run(reason.unwrap_or_else(|| reason::nearest(store, &self.noted(id), fingerprint, key))),
         };
         let lying = match Lying::look(&self.checkout.root, &stage.outputs) {
             Ok(lying) => lying,
@@ -273,7 +273,12 @@ impl<'a> Memory<'a> {
         self.checkout.root.to_string_lossy().into_owned()
     }
 
-    /// Returns what the store knows this stage's results by.
+    /// Returns the keys that this stage was stored under lately, the newest first.
+    pub(super) fn noted(&self, id: StageId) -> Vec<Hash> {
+        self.checkout.notes.as_ref().map_or_else(Vec::new, |notes| notes.noted(&self.plan.pipeline.stage(id).name))
+    }
+
+    /// Returns what the store knows this stage's measures by.
     pub(super) fn history(&self, id: StageId) -> String {
         format!("{}/{}", self.plan.pipeline.name, self.plan.pipeline.stage(id).name)
     }
@@ -339,7 +344,7 @@ impl<'a> Memory<'a> {
     pub(super) fn made(&self, id: StageId) -> Vec<Vec<Output>> {
         let Some(store) = &self.checkout.store else { return Vec::new() };
         let root = self.root_text();
-        let found = store.noted(&self.history(id)).into_iter().flat_map(|key| {
+        let found = self.noted(id).into_iter().flat_map(|key| {
             let Lookup::Found(result) = store.lookup(&key) else { return Vec::new() };
             // What lay in outputs that were not cleaned may be anybody's.
             let fingerprint = store.read(&result.fingerprint).ok().and_then(Fingerprint::parse);

@@ -81,7 +81,7 @@ impl Memory<'_> {
     /// Returns how the stage differs from the nearest earlier result under another key.
     pub fn compare(&self, prediction: &Prediction) -> Option<Difference> {
         let (store, fingerprint) = (self.checkout.store.as_ref()?, prediction.fingerprint.as_ref()?);
-        let mut keys = store.noted(&self.history(prediction.stage));
+        let mut keys = self.noted(prediction.stage);
         keys.retain(|key| Some(*key) != prediction.key);
         reason::difference(store, &keys, fingerprint)
     }

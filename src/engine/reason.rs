@@ -20,13 +20,12 @@ pub struct Difference {
     pub lines: Vec<String>,
 }
 
-/// Returns in one line why there is no result for this key: how it differs from the nearest earlier one of the stage that `history` names.
-pub(super) fn nearest(store: &Store, history: &str, now: &Fingerprint, key: &Hash) -> String {
-    let keys = store.noted(history);
+/// Returns in one line why there is no result for this key: how it differs from the nearest of the earlier ones with these keys.
+pub(super) fn nearest(store: &Store, keys: &[Hash], now: &Fingerprint, key: &Hash) -> String {
     if keys.contains(key) {
         return "its stored result is gone".to_owned();
     }
-    match difference(store, &keys, now) {
+    match difference(store, keys, now) {
         Some(difference) => summary(&difference.lines),
         None if keys.is_empty() => "no earlier result".to_owned(),
         None => "its earlier results are gone".to_owned(),

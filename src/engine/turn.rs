@@ -168,9 +168,10 @@ impl Turn<'_> {
         Custody {
             root: self.root(),
             state: checkout.state.as_deref(),
+            left: checkout.left.as_ref(),
             stage: &self.stage(id).name,
             run: self.run,
-            clean: self.stage(id).clean,
+            clean: self.stage(id).clean && !self.stage(id).outputs.is_empty(),
             files: &checkout.files,
             killed: hold.and_then(|hold| hold.killed),
             made,

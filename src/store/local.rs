@@ -51,7 +51,7 @@ pub(super) enum Area {
     Records,
     /// Blobs, by their own hash.
     Blobs,
-    /// The last keys of each stage, and what it measured last, by the hash of its name.
+    /// The last keys of the stages of each pipeline, by a hash of its name, and what each stage measured last, by one of the stage's.
     Stages,
 }
 

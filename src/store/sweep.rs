@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use super::local::{Area, SWEPT, Store, TEMPORARY, now, set_used_now};
 use super::records::Trouble;
 use crate::base::digest::Hash;
+use crate::base::journal::remove_unused;
 
 /// Held by the one process that sweeps.
 const LOCK: &str = "sweep.lock";
@@ -200,7 +201,7 @@ fn carry_out(store: &Store, plan: Plan) -> io::Result<Swept> {
     remove_older(&store.root().join(TEMPORARY), plan.leftover)?;
     store.visit(Area::Stages, &mut |_, path, metadata| {
         let old = plan.oldest.is_some_and(|oldest| metadata.modified().is_ok_and(|used| used < oldest));
-        if old { remove(path) } else { Ok(()) }
+        if old { remove_unused(path) } else { Ok(()) }
     })?;
     let stamp = store.root().join(SWEPT);
     File::options().append(true).create(true).open(&stamp)?;

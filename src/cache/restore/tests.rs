@@ -88,6 +88,7 @@ impl Place {
         let custody = Custody {
             root: &self.root,
             state: Some(&state),
+            left: None,
             stage: "a",
             run: "r",
             clean: true,
@@ -152,6 +153,7 @@ fn nothing_is_replaced_before_all_is_at_hand() {
     let custody = Custody {
         root: &place.root,
         state: Some(&state),
+        left: None,
         stage: "a",
         run: "r",
         clean: true,
@@ -189,6 +191,7 @@ fn one_who_is_stopped_replaces_nothing() {
     let custody = Custody {
         root: &place.root,
         state: Some(&state),
+        left: None,
         stage: "a",
         run: "r",
         clean: true,

@@ -1,5 +1,6 @@
 //! Tests of `sweep.rs`, `live.rs` and `verify.rs`.
 
+use super::super::notes::Notes;
 use super::super::records::Lookup;
 use super::super::result::{Output, OutputKind, StageResult};
 use super::super::verify::{stat, verify};
@@ -67,12 +68,23 @@ fn the_least_recently_used_goes_first() {
 fn what_is_too_old_or_too_large_goes() {
     let (_folder, store) = new();
     let keys = [add(&store, "old", &[b"a"], 9), add(&store, "new", &[b"b"], 1), add(&store, "huge", &[&vec![1; 50_000]], 0)];
-    store.note("old", &keys[0]).unwrap();
-    store.note("new", &keys[1]).unwrap();
-    age(&store, Area::Stages, Some(Hash::of(b"old")), DAY * 9);
-    sweep(&store, &Limits { max_size: 40_000, max_age: DAY * 5 }).unwrap();
+    let notes = |pipeline| Notes::of(&store, pipeline);
+    notes("old").note("a", &keys[0]);
+    let used = notes("used");
+    used.note("a", &keys[0]);
+    store.set_baseline("old", &[(keys[0], 1.0)].into()).unwrap();
+    age(&store, Area::Stages, None, DAY * 9);
+    notes("new").note("a", &keys[1]);
+    let limits = Limits { max_size: 40_000, max_age: DAY * 5 };
+    sweep(&store, &limits).unwrap();
     assert_eq!(left(&store, &keys), [false, true, false]);
-    assert_eq!((store.noted("old").len(), store.noted("new").len()), (0, 1));
+    let noted = || ["old", "used", "new"].map(|pipeline| notes(pipeline).noted("a").len());
+    assert_eq!((noted(), store.baseline("old").len()), ([0, 1, 1], 0));
+    drop(used);
+    sweep(&store, &limits).unwrap();
+    assert_eq!(noted(), [0, 0, 1]);
+    clear(&store).unwrap();
+    assert_eq!(noted(), [0, 0, 0]);
 }
 
 #[test]

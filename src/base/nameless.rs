@@ -9,6 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, OFlags, linkat};
+use rustix::io::Errno;
 
 /// Writes a file of this mode, before the umask, and of this time, if one is given, and gives it the name `path`. It lies in its own folder
 /// from the start: many file systems look for room near the folder, and a folder for all new files is soon a crowded place.
@@ -29,9 +30,14 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32, times: Option<FileTimes>) -> 
     if let Some(times) = times {
         file.set_times(times)?;
     }
-    // A name is given by way of /proc, since to give one to a bare descriptor is for the privileged.
-    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
-    Ok(linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
+    match linkat(&file, "", CWD, path, AtFlags::EMPTY_PATH) {
+        // To give a name to a bare descriptor was for the privileged before Linux 6.10.
+        Err(Errno::NOENT | Errno::PERM) => {
+            let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+            Ok(linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
+        }
+        linked => Ok(linked?),
+    }
 }
 
 fn open(folder: &Path, mode: u32) -> io::Result<File> {

@@ -40,7 +40,7 @@ pub struct Memory<'a> {
     /// R of each stage that is done, or that was taken as it lies there.
     pub(super) results: Mutex<Vec<Option<Hash>>>,
     /// How the outputs of these stages lay there when their R became known.
-    pub(super) lain: Mutex<HashMap<StageId, Lying>>,
+    pub(super) lain: Mutex<HashMap<StageId, Arc<Lying>>>,
     /// What other runs had done in this checkout when R of each stage was last compared with what lies there.
     pub(super) compared: Mutex<Vec<u64>>,
     /// The same when the run began.

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::io;
-use std::sync::PoisonError;
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
 
 use super::memory::Memory;
-use crate::cache::outputs::{FoundKind, Lying};
+use crate::base::glob::Glob;
+use crate::base::stamp::Stamp;
+use crate::cache::outputs::{Found, FoundKind, Lying};
 use crate::model::stage::StageId;
 use crate::store::result::Output;
 
@@ -16,7 +19,7 @@ const MOST: usize = 128;
 impl Memory<'_> {
     /// Remembers how the outputs of a stage lay there when its R became known.
     pub(super) fn set_lain(&self, id: StageId, lying: Lying) {
-        self.lain.lock().unwrap_or_else(PoisonError::into_inner).insert(id, lying);
+        self.lain.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::new(lying));
     }
 
     /// Remembers R of a stage whose stored result is reused. With `clean = false` whatever else lies in its outputs is its own, and those
@@ -68,39 +71,48 @@ impl Memory<'_> {
     /// Returns what of the outputs of a stage was there when its R became known. What a tool adds to the outputs of another stage, such as
     /// a cache of its own, nobody has read before.
     pub(super) fn known_part(&self, id: StageId, mut now: Lying) -> Lying {
-        self.recall(id);
-        if let Some(then) = self.lain.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
+        if let Some(then) = self.recall(id) {
             now.found.retain(|path, _| then.found.contains_key(path));
         }
         now
     }
 
-    /// Remembers how the outputs of a stage lay that was known when the run began.
-    fn recall(&self, id: StageId) {
+    /// Returns how the outputs of a stage lay there when its R became known, also where that was before the run began.
+    fn recall(&self, id: StageId) -> Option<Arc<Lying>> {
         let mut lain = self.lain.lock().unwrap_or_else(PoisonError::into_inner);
         if let (false, Some(then)) = (lain.contains_key(&id), self.lain_when_known(id)) {
-            lain.insert(id, then);
+            lain.insert(id, Arc::new(then));
         }
+        lain.get(&id).map(Arc::clone)
     }
 
     /// Returns the first output of a stage that does not lie there as it did when its R became known.
     fn changed_path(&self, id: StageId) -> Option<String> {
         let (root, outputs) = (&self.checkout.root, &self.plan.pipeline.stage(id).outputs);
         let any = || outputs.first().map_or_else(String::new, |output| output.path().to_owned());
-        self.recall(id);
+        let then = self.recall(id);
+        if then.as_ref().is_some_and(|then| are_as_then(then, root, outputs)) {
+            return None;
+        }
         let Ok(now) = Lying::look(root, outputs) else { return Some(any()) };
         let now = self.known_part(id, now);
-        let differs = {
-            let lain = self.lain.lock().unwrap_or_else(PoisonError::into_inner);
-            let then = lain.get(&id).map(|then| &then.found);
-            if then == Some(&now.found) {
-                return None;
-            }
-            then.and_then(|then| then.iter().find(|(path, found)| found.kind != FoundKind::Folder && now.found.get(*path) != Some(found)))
-                .map(|(path, _)| path.clone())
-        };
+        let then = then.as_ref().map(|then| &then.found);
+        if then == Some(&now.found) {
+            return None;
+        }
+        let differs = |(path, found): &(&String, &Found)| found.kind != FoundKind::Folder && now.found.get(*path) != Some(found);
+        let differs = then.and_then(|then| then.iter().find(differs)).map(|(path, _)| path.clone());
         // They were touched; what counts is what they hold.
         let held = now.outputs(root, &self.checkout.files).ok().and_then(|outputs| self.result_of(id, &outputs));
         if held.is_some() && held == self.result(id).ok() { None } else { Some(differs.unwrap_or_else(any)) }
     }
+}
+
+/// Tells whether a look at each of the files that lay there shows that all is as it was. Where there were others than files, or a pattern
+/// may mean more than there was, it does not.
+fn are_as_then(then: &Lying, root: &Path, outputs: &[Glob]) -> bool {
+    let is_same = |(path, found): (&String, &Found)| {
+        found.kind == FoundKind::File && root.join(path).symlink_metadata().is_ok_and(|metadata| Stamp::of(&metadata) == found.stamp)
+    };
+    then.odd.is_empty() && then.found.len() == outputs.len() && outputs.iter().all(Glob::is_literal) && then.found.iter().all(is_same)
 }

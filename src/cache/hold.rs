@@ -42,6 +42,8 @@ pub struct Holds {
     folder: PathBuf,
     /// Locked as long as this process or its guard lives.
     run: NamedTempFile,
+    /// Locked by whoever changes marks; opened by the first who does.
+    gate: Mutex<Option<File>>,
     /// How often a making was begun or ended in this checkout.
     count: File,
     /// How much of the count is this run's own.
@@ -88,6 +90,16 @@ pub struct Claim<'c> {
     pub since: u64,
 }
 
+/// The gate, locked as long as this lives.
+struct Gate<'h>(MutexGuard<'h, Option<File>>);
+
+impl Drop for Gate<'_> {
+    fn drop(&mut self) {
+        // One that cannot be unlocked is closed, and unlocked by that.
+        self.0.take_if(|file| file.unlock().is_err());
+    }
+}
+
 impl std::fmt::Debug for Claim<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Claim").field("stage", &self.stage).finish_non_exhaustive()
@@ -111,7 +123,16 @@ impl Holds {
             // Another run may have taken it for that of one that has ended, before it was locked.
             if run.as_file().metadata()?.nlink() > 0 {
                 let spares = Spares::new(&folder, &run.path().file_name().unwrap_or_default().to_string_lossy());
-                return Ok(Self { folder, run, count, own: Mutex::default(), alone: Mutex::default(), spares, earlier });
+                return Ok(Self {
+                    folder,
+                    run,
+                    gate: Mutex::default(),
+                    count,
+                    own: Mutex::default(),
+                    alone: Mutex::default(),
+                    spares,
+                    earlier,
+                });
             }
         }
     }
@@ -185,11 +206,17 @@ impl Holds {
         }
     }
 
-    /// Makes this process the only one that changes marks, until what is returned is dropped.
-    fn gate(&self) -> io::Result<File> {
-        let gate = File::options().create(true).truncate(false).write(true).open(self.folder.join(".gate"))?;
-        gate.lock()?;
-        Ok(gate)
+    /// Makes this thread the only one, of all processes, that changes marks, until what is returned is dropped.
+    fn gate(&self) -> io::Result<Gate<'_>> {
+        let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that is gone is not the one that others lock.
+        let file = match gate.take() {
+            Some(file) if file.metadata()?.nlink() > 0 => file,
+            _ => File::options().create(true).truncate(false).write(true).open(self.folder.join(".gate"))?,
+        };
+        file.lock()?;
+        *gate = Some(file);
+        Ok(Gate(gate))
     }
 
     fn counted(&self) -> u64 {

@@ -91,7 +91,8 @@ impl Lying {
             } else {
                 lying.look_below(root, glob)?;
             }
-            if lying.found.len() == before && !was_there && lying.odd.is_empty() && !glob.finds_any(root) {
+            let is_none = || glob.is_literal() || !glob.finds_any(root);
+            if lying.found.len() == before && !was_there && lying.odd.is_empty() && is_none() {
                 lying.missing.push(index);
             }
         }

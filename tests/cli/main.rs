@@ -24,6 +24,7 @@ mod include;
 mod init;
 mod inputs;
 mod jobserver;
+mod journals;
 mod loud;
 mod outputs;
 mod picture;

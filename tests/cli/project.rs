@@ -77,7 +77,7 @@ impl Project {
         self.store.path()
     }
 
-    /// All files of one area of the store: `ac` or `cas`.
+    /// All files of one area of the store: `ac`, `cas` or `stages`.
     pub(crate) fn stored(&self, area: &str) -> Vec<PathBuf> {
         let folders = fs::read_dir(self.store().join(area)).into_iter().flatten().map(|entry| entry.unwrap().path());
         let mut files: Vec<PathBuf> = folders.flat_map(|folder| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path())).collect();

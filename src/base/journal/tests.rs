@@ -1,3 +1,5 @@
+//! Tests of `journal.rs`.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

@@ -13,6 +13,7 @@ pub mod json;
 pub mod nameless;
 pub mod nearest;
 pub mod parallel;
+pub mod placeholder;
 pub mod places;
 pub mod program;
 mod reach;

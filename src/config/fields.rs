@@ -44,6 +44,9 @@ pub(super) enum Value {
     Axes(Axes),
     Combinations(Vec<At<Pairs>>),
     Sizes(Vec<(At<String>, usize)>),
+    Counts(Vec<At<u32>>),
+    Step(Fields),
+    List(Vec<Fields>),
     Table(Fields),
     Tables(Vec<(At<String>, Fields)>),
 }
@@ -82,6 +85,9 @@ impl Fields {
     accessor!(size, Size, u64);
     accessor!(number, Number, f64);
     accessor!(sizes, Sizes, [(At<String>, usize)]);
+    accessor!(counts, Counts, [At<u32>]);
+    accessor!(step, Step, Fields);
+    accessor!(list, List, [Fields]);
     accessor!(table, Table, Fields);
     accessor!(tables, Tables, [(At<String>, Fields)]);
 

@@ -34,6 +34,13 @@ fn table(schema: &Table) -> Value {
 /// The rule of names.
 const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._-]*$";
 
+/// Returns a step in its three forms.
+fn step(command: &Value) -> Value {
+    let mut forms = command["anyOf"].as_array().cloned().unwrap_or_default();
+    forms.push(table(&STEP));
+    json!({ "anyOf": forms })
+}
+
 fn shape(shape: Shape) -> Value {
     let texts = json!({ "type": "array", "items": { "type": "string" } });
     let some_texts = json!({ "type": "array", "items": { "type": "string" }, "minItems": 1 });
@@ -55,11 +62,11 @@ fn shape(shape: Shape) -> Value {
         }
         Shape::Command => command,
         Shape::Commands => json!({ "type": "array", "items": command }),
-        Shape::Steps => {
-            let mut forms = command["anyOf"].as_array().cloned().unwrap_or_default();
-            forms.push(table(&STEP));
-            json!({ "type": "array", "items": { "anyOf": forms }, "minItems": 1 })
-        }
+        Shape::Steps => json!({ "type": "array", "items": step(&command), "minItems": 1 }),
+        Shape::AnySteps => json!({ "type": "array", "items": step(&command) }),
+        Shape::Step => step(&command),
+        Shape::Counts => json!({ "type": "array", "items": { "type": "integer", "minimum": 0 } }),
+        Shape::List(schema) => json!({ "type": "array", "items": table(schema) }),
         Shape::Axes => {
             json!({ "type": "object", "propertyNames": { "pattern": NAME }, "additionalProperties": { "type": "array", "items": scalar, "minItems": 1 }, "minProperties": 1 })
         }

@@ -15,6 +15,8 @@ pub mod schema;
 pub mod snapshot;
 
 mod check;
+mod delivery;
+mod environments;
 mod fields;
 mod include;
 mod matrix;
@@ -25,5 +27,6 @@ mod reports;
 mod scope;
 mod services;
 mod stages;
+mod targets;
 
 pub use resolve::{load, load_with};

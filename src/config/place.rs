@@ -41,7 +41,9 @@ fn value(of: &mut Value, start: usize) {
             }
         }
         Value::Sizes(sizes) => sizes.iter_mut().for_each(|(name, _)| move_at(name, start)),
-        Value::Table(fields) => move_fields(fields, start),
+        Value::Counts(counts) => counts.iter_mut().for_each(|count| move_at(count, start)),
+        Value::List(tables) => tables.iter_mut().for_each(|fields| move_fields(fields, start)),
+        Value::Table(fields) | Value::Step(fields) => move_fields(fields, start),
         Value::Tables(tables) => {
             for (name, fields) in tables {
                 move_at(name, start);

@@ -152,6 +152,15 @@ impl Reader<'_> {
                 Value::Commands(self.list(value, "a list of commands", |reader, item| Some(At::new(reader.command(item)?, item.span())))?)
             }
             Shape::Steps => Value::Steps(self.some(value, |reader, list| reader.list(list, "a list of steps", Self::step))?),
+            Shape::AnySteps => Value::Steps(self.list(value, "a list of steps", Self::step)?),
+            Shape::Step => Value::Step(self.step(value)?),
+            Shape::Counts => Value::Counts(
+                self.list(value, "a list of whole numbers", |reader, item| Some(At::new(reader.whole_number(item, 0)?, item.span())))?,
+            ),
+            Shape::List(schema) => Value::List(self.list(value, "a list of tables", |reader, item| match item.get_ref() {
+                DeValue::Table(table) => Some(reader.fields(table, item.span(), schema)),
+                _ => reader.wrong(item, "a table"),
+            })?),
             Shape::Axes => Value::Axes(self.axes(value)?),
             Shape::Combinations => Value::Combinations(
                 self.list(value, "a list of tables", |reader, item| Some(At::new(reader.combination(item)?, item.span())))?,

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 use super::check;
+use super::delivery;
 use super::fields::{At, Fields};
 use super::folder::{Files, Nothing};
 use super::include::{Gathered, gather};
@@ -82,6 +83,8 @@ fn resolve(gathered: &Gathered, problems: &mut Vec<Diagnostic>) -> Option<Loaded
     check::literal_inputs(&drafts, &needs, problems);
     let default = default(gathered, &names, problems);
     let hook = hook(gathered, &names, problems);
+    let needed = delivery::needs(gathered).map(|named| names.find_all(named, &gathered.files[0].scope, problems));
+    let delivery = delivery::delivery(gathered, needed.unwrap_or_else(|| default.clone()), problems);
     let input_places: Vec<_> = drafts.iter().map(|draft| draft.inputs.clone()).collect();
     let stage_places: Vec<_> = drafts.iter().map(|draft| draft.span.clone()).collect();
     let stages =
@@ -94,7 +97,7 @@ fn resolve(gathered: &Gathered, problems: &mut Vec<Diagnostic>) -> Option<Loaded
     let name = main.table("pipeline")?.text("name")?.to_owned();
     let (stages, services, service_places, pools) = (stages.collect(), services.all, services.places, pools.all);
     let digest = gathered.sources.digest(&included);
-    let pipeline = Pipeline { name, digest, default, included, stages, services, pools, graph: graph?, cache: cache(main), hook };
+    let pipeline = Pipeline { name, digest, default, included, stages, services, pools, graph: graph?, cache: cache(main), hook, delivery };
     let places = Places { inputs: input_places, stages: stage_places, services: service_places };
     Some(Loaded { pipeline, places })
 }

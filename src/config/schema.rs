@@ -32,6 +32,14 @@ pub(crate) enum Shape {
     Command,
     /// A list of steps in their three forms, at least one.
     Steps,
+    /// The same, or an empty list, which takes away what another table says.
+    AnySteps,
+    /// One step in one of its three forms.
+    Step,
+    /// A list of whole numbers.
+    Counts,
+    /// A list of tables with keys of their own.
+    List(&'static Table),
     /// A list of shell lines and argvs.
     Commands,
     /// Axes: names and lists of scalars.
@@ -111,6 +119,10 @@ pub(crate) static FILE: Table = Table {
         key("pools", Shape::Sizes, "how many stages of a pool run at once, by name"),
         key("cache", Shape::Table(&CACHE), "where results are kept, and how many"),
         key("hook", Shape::Table(&HOOK), "what the hooks of git test"),
+        key("delivery", Shape::Table(&DELIVERY), "where releases and the record of deliveries are kept"),
+        key("release", Shape::Table(&RELEASE), "what a release is"),
+        key("environments", Shape::Tables(&ENVIRONMENT), "where a release can be, and what has to hold before it comes in, by name"),
+        key("targets", Shape::Tables(&TARGET), "what carries a release to where it serves, by name"),
     ],
 };
 
@@ -269,6 +281,116 @@ static READY: Table = Table {
         key("command", Shape::Command, "this command exits with 0; it is tried again and again"),
     ],
 };
+
+static DELIVERY: Table = Table {
+    title: "[delivery]",
+    keys: &[
+        key("share", Shape::Choice(&["git"]), "publish the ledger to the repository's remote; left out: it stays in this repository"),
+        key("store", Shape::Text, "the folder where releases are kept; left out: the user's data directory"),
+    ],
+};
+
+static RELEASE: Table = Table {
+    title: "[release]",
+    keys: &[
+        key("needs", Shape::SomeTexts, "the stages that must have passed; left out: [pipeline] default, else every stage"),
+        key("artifacts", Shape::SomeTexts, "what it consists of: outputs, or files of the repository; a folder means all below it"),
+        key("irreversible", Shape::Flag, "true: what it does cannot be taken back, so no rollback leads behind it; default false"),
+    ],
+};
+
+static ENVIRONMENT: Table = Table {
+    title: "an environment",
+    keys: &[
+        key("like", Shape::Text, "the environment whose keys it takes unless it sets them itself"),
+        key("target", Shape::Text, "the target that carries a release there"),
+        key("promote", Shape::Choice(&["auto", "manual"]), "\"auto\": a release comes in as soon as it is available; default \"manual\""),
+        ENV,
+        PASS_ENV,
+        SECRETS,
+        key("timeout", Shape::Duration, "longest time of each of its phases: 300ms, 30s, 10m, 2h; default none"),
+        key("provision", Shape::AnySteps, "steps that make it ready, before a release is deployed"),
+        key("verify", Shape::AnySteps, "steps that show that the release works there, after it was deployed"),
+        key("from", Shape::Texts, "environments where a release has to be verified before; any of them"),
+        key("from-all", Shape::Flag, "true: in all of them; default false"),
+        key("soak", Shape::Duration, "for how long it has to be verified there"),
+        key("policy", Shape::Texts, "files of Rego rules over the release; what they deny does not come in"),
+        key("gates", Shape::AnySteps, "commands that are asked: exit code 0 yes, 75 not yet, any other no"),
+        key("approve", Shape::Table(&APPROVE), "who has to agree"),
+        key("freeze", Shape::List(&FREEZE), "when nothing comes in"),
+        key("rollout", Shape::Counts, "the shares of the traffic that it gets one after the other, in percent; default [100]"),
+        key("pause", Shape::Text, "time at each weight: 30s, 2m; or \"manual\", which waits for `resume`"),
+        key("analysis", Shape::Table(&ANALYSIS), "what watches it at each weight"),
+        key("keep", Shape::Duration, "for how long the release before stays ready, so that a rollback is one change of weight"),
+        key("on-abort", Shape::AnySteps, "steps that are told why it was taken back, by SHIPWAY_REASON"),
+    ],
+};
+
+static APPROVE: Table = Table {
+    title: "`approve`",
+    keys: &[
+        required("signers", Shape::Text, "the file of those who may sign, in the form of `allowed_signers` of ssh-keygen(1)"),
+        key("count", Shape::Count, "how many of them have to; default 1, 0: nobody"),
+        key("not-author", Shape::Flag, "true: who wrote the release's commit does not count; default false"),
+        key("expires", Shape::Duration, "for how long a signature counts; default for ever"),
+    ],
+};
+
+static FREEZE: Table = Table {
+    title: "a freeze",
+    keys: &[
+        required("from", Shape::Text, "its beginning: \"Fri 15:00\" of each week, or once \"2026-12-20\" or \"2026-12-20 15:00\""),
+        required("to", Shape::Text, "its end, in the same form"),
+        required("zone", Shape::Text, "whose clocks are meant: a name of the IANA database, such as Europe/Paris, or UTC"),
+    ],
+};
+
+static ANALYSIS: Table = Table {
+    title: "`analysis`",
+    keys: &[
+        required("run", Shape::Step, "the command that is asked: exit code 0 yes, 75 it cannot tell, any other no"),
+        key("every", Shape::Duration, "how often; default 10s"),
+        key("failures", Shape::Count, "how often it may say no; default 0"),
+        key("errors", Shape::Count, "how often in a row it may not be able to tell; default 4"),
+        key("min-samples", Shape::Count, "from how many samples on, printed as `samples=N`, its yes counts; default 0"),
+    ],
+};
+
+/// The keys of all kinds of targets; which kind has which, `targets` says.
+static TARGET: Table = Table {
+    title: "a target",
+    keys: &[
+        required("kind", Shape::Choice(&["directory", "process", "command", "flag"]), "how it works"),
+        key("path", Shape::Text, "directory: where the versions and the link `current` lie"),
+        key("retain", Shape::Count, "directory: how many versions stay beside those in use; default 5"),
+        key("start", Shape::Step, "process: what serves; command: what brings a release into a slot"),
+        key("listen", Shape::Text, "process: where clients connect: 127.0.0.1:8080"),
+        key(
+            "ready",
+            Shape::OneOf(&TARGET_READY),
+            "how it shows that it can be used: { http = \"/up\" }, { port = 8080 } or { command = \"…\" }",
+        ),
+        key("drain", Shape::Duration, "process: how long connections of the release before may last; default 30s"),
+        key("shift", Shape::Step, "command: gives a slot its share of the traffic, 0 to 100; run again it does nothing more"),
+        key("stop", Shape::Step, "command: ends what runs in a slot"),
+        key("observe", Shape::Step, "command: prints the release that serves"),
+        key("slots", Shape::Tables(&SLOT), "command: the two places of releases, by name; default blue and green"),
+        key("file", Shape::Text, "flag: the file in the OpenFeature flagd format"),
+        key("flag", Shape::Text, "flag: its name"),
+        key("variant", Shape::Text, "flag: the variant that is rolled out"),
+    ],
+};
+
+static TARGET_READY: Table = Table {
+    title: "`ready`",
+    keys: &[
+        key("http", Shape::Text, "this address answers with a status from 200 to 399; of a process, a path is enough"),
+        key("port", Shape::Port, "it listens on this TCP port"),
+        key("command", Shape::Command, "this command exits with 0; it is tried again and again"),
+    ],
+};
+
+static SLOT: Table = Table { title: "a slot", keys: &[key("port", Shape::Port, "the TCP port on which it is reached")] };
 
 /// A step written as a table.
 pub(crate) static STEP: Table = Table {

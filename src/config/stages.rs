@@ -84,7 +84,7 @@ impl Builder<'_> {
             needs: Vec::new(),
             after: Vec::new(),
             shell: self.home.shell.clone(),
-            steps: self.steps(fields, &dir, &secrets, combination),
+            steps: self.steps(fields.steps("steps").unwrap_or_default(), &dir, &secrets, combination),
             inputs,
             outputs,
             reports,
@@ -221,8 +221,7 @@ impl Builder<'_> {
         false
     }
 
-    fn steps(&mut self, fields: &Fields, dir: &str, secrets: &[String], combination: &Combination) -> Vec<Step> {
-        let steps = fields.steps("steps").unwrap_or_default();
+    pub(super) fn steps(&mut self, steps: &[Fields], dir: &str, secrets: &[String], combination: &Combination) -> Vec<Step> {
         let mut built: Vec<Step> = Vec::with_capacity(steps.len());
         for (index, step) in steps.iter().enumerate() {
             let label: Arc<str> = match step.text("name") {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::delivery::Delivery;
 use super::graph::Graph;
 use super::service::Service;
 use super::stage::{PoolId, ServiceId, Stage, StageId, Step};
@@ -34,6 +35,8 @@ pub struct Pipeline {
     pub cache: CacheSettings,
     /// What the hooks of git run.
     pub hook: HookSettings,
+    /// What a release is, and where it may go.
+    pub delivery: Delivery,
 }
 
 /// What the file says of the hooks of git; `None` for the pipeline's default.

@@ -11,6 +11,7 @@ mod beside;
 mod cache;
 mod ci;
 mod crash;
+mod environments;
 mod examples;
 mod faults;
 mod file;

@@ -1,0 +1,125 @@
+//! What a file says of delivery: the contract's own example, and all that can be wrong with it.
+
+use crate::project::Project;
+
+/// The tables of section 8 of the contract.
+const EXAMPLE: &str = r#"
+[pipeline]
+name = "shop"
+[stages.test]
+steps = ["true"]
+[stages.audit]
+steps = ["true"]
+[delivery]
+share = "git"
+store = "/srv/releases"
+[release]
+needs = ["test", "audit"]
+artifacts = ["target/release/shop", "config/"]
+[environments.staging]
+like      = "production"
+target    = "app"
+promote   = "auto"
+env       = { HOST = "staging.internal" }
+provision = ["ansible-playbook infra/staging.yml"]
+verify    = ["hurl --test acceptance/"]
+[environments.production]
+from     = ["staging"]
+soak     = "2h"
+policy   = ["policy/*.rego"]
+gates    = ["./change-ticket.sh"]
+approve  = { signers = "allowed_signers", count = 1, not-author = true, expires = "24h" }
+freeze   = [{ from = "Fri 15:00", to = "Mon 08:00", zone = "Europe/Paris" }, { from = "2026-12-20", to = "2027-01-03", zone = "UTC" }]
+target   = "web"
+rollout  = [5, 25, 50, 100]
+pause    = "2m"
+analysis = { run = ["./slo.sh", "{canary}", "{stable}"], every = "10s", failures = 1, errors = 4, min-samples = 300 }
+keep     = "30m"
+on-abort = ["./page.sh"]
+[targets.site]
+kind = "directory"
+path = "/srv/site"
+[targets.app]
+kind = "process"
+start = ["{dir}/shop"]
+listen = "127.0.0.1:8080"
+ready = { http = "/up" }
+drain = "30s"
+[targets.web]
+kind  = "command"
+start = ["./app.sh", "start", "{slot}", "{dir}"]
+ready = { http = "http://127.0.0.1:{port}/up" }
+shift = ["./lb.sh", "{slot}", "{weight}"]
+stop  = ["./app.sh", "stop", "{slot}"]
+observe = ["./app.sh", "which"]
+slots = { blue = { port = 8081 }, green = { port = 8082 } }
+[targets.checkout]
+kind = "flag"
+file = "flags.json"
+flag = "new-checkout"
+variant = "on"
+"#;
+
+#[test]
+fn the_example_of_the_contract_is_valid() {
+    let project = Project::empty();
+    project.write("pipeline.toml", EXAMPLE);
+    project.shipway(["check"]).exits(0);
+    // Read again from what was kept of it.
+    project.shipway(["run", "-q"]).exits(0);
+    project.shipway(["run", "-q"]).exits(0);
+}
+
+/// What is said of the example with `from` replaced by `to`.
+#[track_caller]
+fn refused(from: &str, to: &str) -> String {
+    assert!(EXAMPLE.contains(from), "{from}");
+    let project = Project::empty();
+    project.write("pipeline.toml", EXAMPLE.replacen(from, to, 1));
+    project.shipway(["check"]).exits(2).stderr
+}
+
+#[test]
+fn what_is_wrong_is_said_where_it_stands() {
+    for (from, to, expected) in [
+        ("like      = \"production\"", "like = \"prodction\"", "an environment with a similar name exists: `production`"),
+        ("from     = [\"staging\"]", "from = [\"stagin\"]", "there is no environment `stagin`"),
+        ("from     = [\"staging\"]", "from = [\"production\"]", "available only where it was verified in itself"),
+        ("from     = [\"staging\"]\n", "", "`soak` is about where a release was verified before"),
+        ("target   = \"web\"", "target = \"wep\"", "a target with a similar name exists: `web`"),
+        ("target   = \"web\"\n", "", "the environment `production` has no `target`"),
+        ("promote   = \"auto\"", "promote = \"always\"", "`always` is none of \"auto\", \"manual\""),
+        ("rollout  = [5, 25, 50, 100]", "rollout = [5, 25, 50]", "`rollout` does not lead to 100"),
+        ("rollout  = [5, 25, 50, 100]", "rollout = [50, 25, 100]", "`rollout` does not lead to 100"),
+        ("rollout  = [5, 25, 50, 100]", "rollout = [0, 100]", "`rollout` does not lead to 100"),
+        ("pause    = \"2m\"", "pause = \"2 minutes\"", "`2 minutes` is no pause"),
+        ("from = \"Fri 15:00\"", "from = \"Friday afternoon\"", "`Friday afternoon` is no moment"),
+        ("to = \"2027-01-03\"", "to = \"2026-01-03\"", "a freeze ends before it begins"),
+        ("to = \"2027-01-03\"", "to = \"Mon 08:00\"", "one end of a freeze is of each week"),
+        ("zone = \"Europe/Paris\"", "zone = \"Europe/Pariss\"", "there is no time zone `Europe/Pariss`"),
+        ("every = \"10s\"", "evry = \"10s\"", "`analysis` has no key `evry`"),
+        ("\"{canary}\"", "\"{canry}\"", "a placeholder with a similar name exists: `canary`"),
+        ("{slot}", "{slto}", "there is no placeholder `{slto}`"),
+        ("[\"./page.sh\"]", "[\"./page.sh ${USER}\"]", "braces that mean themselves are written twice"),
+        ("listen = \"127.0.0.1:8080\"", "listen = \"localhost\"", "`localhost` is no address to listen on"),
+        ("path = \"/srv/site\"\n", "", "has no `path`, which one of the kind `directory` needs"),
+        ("path = \"/srv/site\"", "path = \"/srv/site\"\nlisten = \"127.0.0.1:1\"", "a target of the kind `directory` has no key `listen`"),
+        ("kind = \"flag\"", "kind = \"flags\"", "`flags` is none of"),
+        (", green = { port = 8082 }", "", "a target has two slots, not 1"),
+        ("needs = [\"test\", \"audit\"]", "needs = [\"tset\"]", "there is no stage `tset`"),
+        ("\"config/\"", "\"../config\"", "above the project's folder"),
+        ("signers = \"allowed_signers\", ", "", "`approve` has no `signers`"),
+        ("share = \"git\"", "share = \"svn\"", "`svn` is none of \"git\""),
+        ("env       = { HOST", "secrets = [\"HOST\"]\nenv = { HOST", "`HOST` is both in `env` and in `secrets`"),
+    ] {
+        let said = refused(from, to);
+        assert!(said.contains(expected), "{to}: {said}");
+        assert!(said.contains("pipeline.toml is not valid: 1 error;"), "{to}: {said}");
+    }
+}
+
+#[test]
+fn environments_that_are_like_each_other_are_told_once() {
+    let said = refused("from     = [\"staging\"]", "like = \"staging\"\nfrom = [\"staging\"]");
+    assert!(said.contains("environments are like each other in a circle: `staging` -> `production` -> `staging`"), "{said}");
+}

@@ -6,11 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floors of the house, the ground first; folders of one floor do not import each other.
-const FLOORS: [&[&str]; 5] = [
+const FLOORS: [&[&str]; 6] = [
     &["base"],
     &["model", "git", "store"],
-    &["config", "inputs", "programs", "cache", "exec", "findings", "record", "report", "notice", "starter"],
+    &["config", "inputs", "programs", "cache", "exec", "findings", "record", "report", "notice", "starter", "ledger"],
     &["engine"],
+    &["delivery"],
     &["cli"],
 ];
 

@@ -9,12 +9,14 @@ use clap_complete::Shell;
 use super::failing::Failing;
 use super::flags::Global;
 use super::screen::Screen;
-use super::{cache, check, generate, graph, hook, init, list, report, run, runs, watch, why, workflow};
+use super::{
+    audit, cache, check, deploy, export, generate, graph, hook, init, list, release, report, run, runs, status, watch, why, workflow,
+};
 use crate::model::outcome::Exit;
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 all passed; 1 a stage failed; 2 the command line or pipeline.toml is not valid; 3 files, git or a tool are broken; \
-129, 130, 143 interrupted.
+Exit codes: 0 all passed; 1 a stage failed, or a gate said no; 2 the command line or pipeline.toml is not valid; 3 files, git or a tool \
+are broken; 4 a release was taken back; 5 it could not be; 75 it waits for somebody or something; 129, 130, 143 interrupted.
 
 Without a command, `run` is meant: `shipway -k` is `shipway run -k`.";
 
@@ -50,6 +52,34 @@ enum Command {
     Runs(runs::Arguments),
     /// Report a recorded run
     Report(report::Arguments),
+    /// Make a release of what passes, or list or show those that were made
+    Release(release::Arguments),
+    /// Show what bringing a release into an environment would do and wait for
+    Plan(deploy::Plan),
+    /// Sign that a plan is agreed to
+    Approve(deploy::Judge),
+    /// Sign that a plan is not agreed to
+    Reject(deploy::Judge),
+    /// Bring a release into an environment
+    Promote(deploy::Promote),
+    /// Take an environment back to a release that was verified there, and hold it
+    Rollback(deploy::Rollback),
+    /// Take back what is on its way into an environment
+    Abort(deploy::Reasoned),
+    /// Have automation leave an environment alone
+    Pause(deploy::Reasoned),
+    /// Let automation go on
+    Resume(deploy::Reasoned),
+    /// Show what serves where
+    Status(status::Status),
+    /// Show what was done, the newest first
+    Log(status::Log),
+    /// Check the record of deliveries, its signatures, and the bytes of releases
+    Audit(audit::Audit),
+    /// Show how well delivery goes: the five measures of DORA
+    Metrics(audit::Measure),
+    /// Write a release as one file, or into a folder
+    Export(export::Arguments),
     /// Write a first pipeline.toml from what is found here
     Init,
     /// Print a CI workflow that calls shipway
@@ -104,6 +134,20 @@ impl App {
             Command::Cache(arguments) => cache::run(&self.global, arguments, screen),
             Command::Runs(arguments) => runs::run(&self.global, arguments, screen),
             Command::Report(arguments) => report::run(&self.global, arguments, screen),
+            Command::Release(arguments) => release::run(&self.global, arguments, screen),
+            Command::Plan(arguments) => deploy::plan(&self.global, arguments, screen),
+            Command::Approve(arguments) => deploy::judge(&self.global, arguments, true, screen),
+            Command::Reject(arguments) => deploy::judge(&self.global, arguments, false, screen),
+            Command::Promote(arguments) => deploy::promote(&self.global, arguments, screen),
+            Command::Rollback(arguments) => deploy::rollback(&self.global, arguments, screen),
+            Command::Abort(arguments) => deploy::abort(&self.global, arguments, screen),
+            Command::Pause(arguments) => deploy::hold(&self.global, arguments, true, screen),
+            Command::Resume(arguments) => deploy::hold(&self.global, arguments, false, screen),
+            Command::Status(arguments) => status::status(&self.global, arguments, screen),
+            Command::Log(arguments) => status::log(&self.global, arguments, screen),
+            Command::Audit(arguments) => audit::audit(&self.global, arguments, screen),
+            Command::Metrics(arguments) => audit::metrics(&self.global, arguments, screen),
+            Command::Export(arguments) => export::run(&self.global, arguments, screen),
             Command::Init => init::run(&self.global, screen),
             Command::Workflow(arguments) => workflow::run(&self.global, arguments, screen),
             Command::Schema => {

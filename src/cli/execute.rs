@@ -149,10 +149,7 @@ pub(super) fn once(
     signals::listen(interrupter.clone()).map_err(|error| anyhow::anyhow!("signals cannot be heard: {error}"))?;
     let reports = Reports::new(project, &[])?;
     let mut execution = Execution::prepare(&run, global, how, plan, session, &reports, screen)?;
-    if how.output == Output::Auto && execution.settings.show == Show::Stream {
-        // Nobody asked for this one stage: what it printed when it passed is no news.
-        execution.settings.show = Show::Grouped;
-    }
+    execution.ask_for_nothing();
     let exit = execution.go(run, project, &[], reports, screen);
     let id = execution.options.map_or_else(|| "".into(), |options| options.id);
     Ok(Done { exit, id, interrupter })
@@ -215,6 +212,13 @@ impl<'a> Execution<'a> {
         let belief = Belief::Traces { replays: replays(how, &settings, reports) };
         let memory = run.prepare(plan, &session.means(), how.jobs(), belief)?;
         Ok(Self { how, session, memory, settings, began, options: None, steps: Steps::default() })
+    }
+
+    /// Notes that nobody asked for these stages as such: what a single one printed when it passed is no news.
+    pub(super) fn ask_for_nothing(&mut self) {
+        if self.how.output == Output::Auto && self.settings.show == Show::Stream {
+            self.settings.show = Show::Grouped;
+        }
     }
 
     /// Runs the stages, records and reports the run. `notices` are said first, beside those of the session.

@@ -110,6 +110,13 @@ pub(super) fn user_cache() -> Option<PathBuf> {
     variable("XDG_CACHE_HOME").filter(|folder| folder.is_absolute()).or_else(home).map(|folder| folder.join("shipway"))
 }
 
+/// Returns our folder in the user's data directory; `None` where nothing says where that is.
+pub(super) fn user_data() -> Option<PathBuf> {
+    let home =
+        || variable("HOME").map(|home| home.join(if cfg!(target_os = "macos") { "Library/Application Support" } else { ".local/share" }));
+    variable("XDG_DATA_HOME").filter(|folder| folder.is_absolute()).or_else(home).map(|folder| folder.join("shipway"))
+}
+
 fn variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }

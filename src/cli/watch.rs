@@ -269,7 +269,7 @@ impl Watch<'_> {
         let verdict = match verdict {
             Exit::Passed => theme.good("passed"),
             Exit::Failed => theme.bad("failed"),
-            Exit::Usage | Exit::Surroundings => theme.bad("cannot run"),
+            Exit::Usage | Exit::Surroundings | Exit::RolledBack | Exit::RollbackFailed | Exit::Waiting => theme.bad("cannot run"),
             Exit::Interrupted(_) => theme.warn("interrupted"),
         };
         self.say_rule(&format!("{verdict}; waiting for changes, Ctrl-C ends"), screen);

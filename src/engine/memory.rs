@@ -298,6 +298,17 @@ impl<'a> Memory<'a> {
         self.results.lock().unwrap_or_else(PoisonError::into_inner)[id.index()] = Some(result);
     }
 
+    /// Tells whether the outputs of a stage that is done lie there as it made them; without a store nobody remembers how that was.
+    ///
+    /// # Errors
+    /// Where they cannot be read.
+    pub fn lies_as_made(&self, id: StageId) -> std::io::Result<bool> {
+        let root = &self.checkout.root;
+        let outputs = Lying::look(root, &self.plan.pipeline.stage(id).outputs)?.outputs(root, &self.checkout.files)?;
+        let made = self.results.lock().unwrap_or_else(PoisonError::into_inner)[id.index()];
+        Ok(made.is_none() || self.result_of(id, &outputs) == made)
+    }
+
     /// Returns R of each stage that this one needs, by name.
     ///
     /// # Errors

@@ -475,7 +475,7 @@ impl Coordinator<'_, '_, '_> {
         let outcome = match exit {
             Exit::Passed => RunOutcome::Passed,
             Exit::Interrupted(_) => RunOutcome::Cancelled,
-            Exit::Failed | Exit::Usage | Exit::Surroundings => RunOutcome::Failed,
+            Exit::Failed | Exit::Usage | Exit::Surroundings | Exit::RolledBack | Exit::RollbackFailed | Exit::Waiting => RunOutcome::Failed,
         };
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.emitter.emit(EventKind::RunFinished { outcome, exit_code: exit.code(), duration_ms, counts: self.counts });

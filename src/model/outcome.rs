@@ -75,6 +75,12 @@ pub enum Exit {
     Usage,
     /// The surroundings are broken: files, programs, the system.
     Surroundings,
+    /// A rollout was aborted, and the release before serves again.
+    RolledBack,
+    /// A rollback failed: nobody knows what serves.
+    RollbackFailed,
+    /// It waits for somebody or something: run it again later (`EX_TEMPFAIL` of sysexits(3)).
+    Waiting,
     /// A signal of this number ended the run.
     Interrupted(i32),
 }
@@ -87,6 +93,9 @@ impl Exit {
             Self::Failed => 1,
             Self::Usage => 2,
             Self::Surroundings => 3,
+            Self::RolledBack => 4,
+            Self::RollbackFailed => 5,
+            Self::Waiting => 75,
             Self::Interrupted(signal) => u8::try_from(128 + signal).unwrap_or(130),
         }
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::ioctl_ficlone;
 
 use super::local::{Area, Store, open_plain};
-use crate::base::digest::{CHUNK, Digest};
+use crate::base::digest::{CHUNK, Digest, Hash};
 
 /// A content of at most so many bytes is held in memory whole.
 const SMALL: usize = CHUNK;
@@ -73,6 +73,15 @@ impl Store {
     /// Whether there is a blob of that name and of the right size.
     pub fn contains(&self, digest: &Digest) -> bool {
         has_size(&self.place(Area::Blobs, &digest.hash), digest).is_some()
+    }
+
+    /// Returns the digest of the blob of this hash, by the size that its file has.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn named(&self, hash: &Hash) -> io::Result<Digest> {
+        let metadata = self.place(Area::Blobs, hash).symlink_metadata()?;
+        Ok(Digest { hash: *hash, size: metadata.len() })
     }
 
     /// Returns the content.

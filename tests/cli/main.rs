@@ -7,6 +7,7 @@
 )]
 
 mod affected;
+mod approve;
 mod beside;
 mod cache;
 mod ci;
@@ -31,7 +32,9 @@ mod outputs;
 mod picture;
 mod processes;
 mod project;
+mod promote;
 mod readme;
+mod release;
 mod reports;
 mod run;
 mod scale;

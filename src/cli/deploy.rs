@@ -1,0 +1,359 @@
+//! `promote`, `rollback`, `abort`, `pause`, `resume`: what moves releases through environments, and what holds them.
+
+use std::fs::{File, TryLockError};
+
+use anyhow::Context;
+use clap::Args;
+use jiff::Timestamp;
+
+use super::depot::Depot;
+use super::failing::Failing;
+use super::flags::Global;
+use super::project::Project;
+use super::screen::Screen;
+use super::site::{Site, name_of};
+use crate::base::nearest;
+use crate::base::text::visible;
+use crate::delivery::admission::Verdict;
+use crate::delivery::approval::{SignError, sign};
+use crate::git::state::Head;
+use crate::ledger::entry::{Cause, Deed, Hold, Released, Signed, Turned};
+use crate::ledger::history::History;
+use crate::model::environment::Environment;
+use crate::model::outcome::Exit;
+
+/// The flags of `promote`.
+#[derive(Debug, Args)]
+pub(super) struct Promote {
+    /// Where to
+    #[arg(value_name = "ENV")]
+    environment: String,
+    /// Which release: its id, the beginning of that, or its name; without it, the newest that is available
+    #[arg(value_name = "RELEASE")]
+    release: Option<String>,
+}
+
+/// The flags of `plan`.
+#[derive(Debug, Args)]
+pub(super) struct Plan {
+    /// Where to
+    #[arg(value_name = "ENV")]
+    environment: String,
+    /// Which release; without it, the newest that is available
+    #[arg(value_name = "RELEASE")]
+    release: Option<String>,
+}
+
+/// The flags of `approve` and `reject`.
+#[derive(Debug, Args)]
+pub(super) struct Judge {
+    /// Where to
+    #[arg(value_name = "ENV")]
+    environment: String,
+    /// Which release; without it, the newest that is available
+    #[arg(value_name = "RELEASE")]
+    release: Option<String>,
+    /// Why, for the record
+    #[arg(long, value_name = "REASON")]
+    reason: String,
+}
+
+/// The flags of `rollback`.
+#[derive(Debug, Args)]
+pub(super) struct Rollback {
+    /// Where
+    #[arg(value_name = "ENV")]
+    environment: String,
+    /// To which release; without it, to the last that was verified there
+    #[arg(long, value_name = "RELEASE")]
+    to: Option<String>,
+    /// Why, for the record
+    #[arg(long, value_name = "REASON")]
+    reason: String,
+}
+
+/// The flags of `abort`, `pause` and `resume`.
+#[derive(Debug, Args)]
+pub(super) struct Reasoned {
+    /// Where
+    #[arg(value_name = "ENV")]
+    environment: String,
+    /// Why, for the record
+    #[arg(long, value_name = "REASON")]
+    reason: String,
+}
+
+/// Brings a release into an environment.
+pub(super) fn promote(global: &Global, arguments: &Promote, screen: &mut Screen) -> Result<Exit, Failing> {
+    let project = Project::load(global)?;
+    let depot = Depot::open(&project)?;
+    let environment = find(&project, &arguments.environment)?;
+    let head = clean_head(&depot)?;
+    let history = depot.journal.read()?;
+    let Some(lock) = take_lock(&depot, environment, &history, screen)? else { return Ok(Exit::Waiting) };
+    let site = Site { global, project: &project, depot: &depot, environment, head, _lock: Some(lock) };
+    let history = depot.journal.read()?;
+    let standing = history.standing(&environment.name);
+    if let Some(ongoing) = &standing.ongoing {
+        screen.say(&format!("{}: going on with what was begun: {}", environment.name, name_of(&history, &ongoing.started.release)));
+        return site.go_on(&ongoing.deployment.clone(), history, screen);
+    }
+    // Whoever names a release knows what they do; automation names none.
+    if let Some((reason, actor, _)) = standing.paused.as_ref().filter(|_| arguments.release.is_none()) {
+        let (who, name) = (visible(&actor.name), &environment.name);
+        screen.say(&format!("{name}: waits: paused by {who}: {}: shipway resume {name}, or name a release", visible(reason)));
+        return Ok(Exit::Waiting);
+    }
+    let released = match choose(&site, &history, arguments.release.as_deref(), screen)? {
+        Ok(released) => released,
+        Err(exit) => return Ok(exit),
+    };
+    if standing.serves.as_ref().is_some_and(|serving| serving.release == released.release && serving.is_verified) {
+        screen.say(&format!("{}: {} serves there already, verified", environment.name, visible(&released.name)));
+        return Ok(Exit::Passed);
+    }
+    if let Some(exit) = site.refuse(&history, &released, screen)? {
+        return Ok(exit);
+    }
+    site.begin(&released, &standing, Cause::Promote, None, screen)
+}
+
+/// Returns the release that was named, else the newest that is available; else what to exit with, which is said.
+fn choose(site: &Site<'_>, history: &History, named: Option<&str>, screen: &mut Screen) -> Result<Result<Released, Exit>, Failing> {
+    if let Some(text) = named {
+        return Ok(Ok(history.release(text)?.1.clone()));
+    }
+    Ok(site.newest(history).map_err(|(exit, why)| {
+        screen.say(&format!("{}: {why}", site.environment.name));
+        exit
+    }))
+}
+
+/// Shows what `promote` would do, and what it would wait for. Changes nothing.
+pub(super) fn plan(global: &Global, arguments: &Plan, screen: &mut Screen) -> Result<Exit, Failing> {
+    let project = Project::load(global)?;
+    let depot = Depot::open(&project)?;
+    let environment = find(&project, &arguments.environment)?;
+    let site = Site { global, project: &project, depot: &depot, environment, head: clean_head(&depot)?, _lock: None };
+    let history = depot.journal.read()?;
+    let released = match choose(&site, &history, arguments.release.as_deref(), screen)? {
+        Ok(released) => released,
+        Err(exit) => return Ok(exit),
+    };
+    let standing = history.standing(&environment.name);
+    let serves = standing.serves.as_ref().map_or_else(|| "nothing".to_owned(), |serving| name_of(&history, &serving.release));
+    screen.show(&format!("plan     {}\n", site.plan(&released.release)));
+    screen.show(&format!("release  {} ({}), commit {}\n", visible(&released.name), &released.release[..12], &released.commit[..12]));
+    screen.show(&format!("to       {}, where {serves} serves; as commit {} says\n", environment.name, &site.head.commit[..12]));
+    for asked in site.ask(&history, &released, true, screen)? {
+        let verdict = match asked.verdict {
+            Verdict::Yes => "yes".to_owned(),
+            Verdict::NotYet(why) => format!("not yet: {why}"),
+            Verdict::No(why) => format!("no: {why}"),
+        };
+        screen.show(&format!("gate     {}: {verdict}\n", asked.gate));
+    }
+    let target = &project.pipeline.delivery.target_of(environment).name;
+    let steps = |word: &str, steps: &[crate::model::stage::Step]| -> Vec<String> {
+        steps.iter().map(|step| format!("{word}$ {}", visible(&step.command.show()))).collect()
+    };
+    let deploy = vec![format!("deploy   to the target `{target}`")];
+    let lines = [steps("provision ", &environment.provision), deploy, steps("verify   ", &environment.verify)].concat();
+    lines.iter().for_each(|line| screen.show(&format!("{line}\n")));
+    let back = standing.last_verified(Some(&released.release)).map(|verified| name_of(&history, &verified.release));
+    screen.show(&match back {
+        _ if released.irreversible => "rollback refused: the release is irreversible; roll forward\n".to_owned(),
+        Some(back) => format!("rollback leads to {back}\n"),
+        None => "rollback leads to nothing: no other release was verified there\n".to_owned(),
+    });
+    Ok(Exit::Passed)
+}
+
+/// Signs that a plan is agreed to, or that it is not.
+pub(super) fn judge(global: &Global, arguments: &Judge, agrees: bool, screen: &mut Screen) -> Result<Exit, Failing> {
+    let project = Project::load(global)?;
+    let depot = Depot::open(&project)?;
+    let environment = find(&project, &arguments.environment)?;
+    let site = Site { global, project: &project, depot: &depot, environment, head: clean_head(&depot)?, _lock: None };
+    let history = depot.journal.read()?;
+    let released = match choose(&site, &history, arguments.release.as_deref(), screen)? {
+        Ok(released) => released,
+        Err(exit) => return Ok(exit),
+    };
+    if environment.admission.approve.is_none() {
+        return Err(Failing::usage_with_help(
+            format!("`{}` needs no approval", environment.name),
+            "`approve = { signers = \"allowed_signers\" }` says who has to agree",
+        ));
+    }
+    let (plan, at) = (site.plan(&released.release), Timestamp::now());
+    let key = depot.repository().signing_key()?;
+    let signature = sign(key.as_deref(), &plan, agrees, at).map_err(|error| match error {
+        SignError::NoKey => anyhow::anyhow!("{error}\n  help: git config user.signingkey ~/.ssh/id_ed25519.pub"),
+        SignError::Failed(_) | SignError::Io(_) => anyhow::Error::new(error),
+    })?;
+    let signed = Signed {
+        environment: environment.name.to_string(),
+        release: released.release.clone(),
+        commit: site.head.commit.clone(),
+        plan,
+        at,
+        signature,
+        reason: arguments.reason.clone(),
+    };
+    let deed = if agrees { Deed::Approved(signed) } else { Deed::Rejected(signed) };
+    depot.journal.add(&mut |_| Some(deed.clone()))?;
+    let word = if agrees { "approved" } else { "rejected" };
+    screen.say(&format!("{}: {word} {}", environment.name, visible(&released.name)));
+    Ok(Exit::Passed)
+}
+
+/// Takes an environment back to a release that was good there, and holds it.
+pub(super) fn rollback(global: &Global, arguments: &Rollback, screen: &mut Screen) -> Result<Exit, Failing> {
+    let project = Project::load(global)?;
+    let depot = Depot::open(&project)?;
+    let environment = find(&project, &arguments.environment)?;
+    let head = clean_head(&depot)?;
+    let before = depot.journal.read()?.standing(&environment.name);
+    if before.ongoing.is_some() {
+        return turn_back(global, &project, &depot, environment, &arguments.reason, screen);
+    }
+    let Some(lock) = take_lock(&depot, environment, &depot.journal.read()?, screen)? else { return Ok(Exit::Waiting) };
+    let site = Site { global, project: &project, depot: &depot, environment, head, _lock: Some(lock) };
+    let history = depot.journal.read()?;
+    let standing = history.standing(&environment.name);
+    let serving = standing.serves.as_ref().map(|serving| serving.release.clone());
+    let wanted = match &arguments.to {
+        Some(text) => Some(history.release(text)?.1.release.clone()),
+        None => standing.last_verified(serving.as_deref()).map(|verified| verified.release.clone()),
+    };
+    let Some(wanted) = wanted else {
+        screen.complain(
+            &format!("`{}` has no other release that was verified there: there is nothing to go back to", environment.name),
+            None,
+        );
+        return Ok(Exit::Failed);
+    };
+    if standing.verified_since(&wanted).is_none() {
+        screen.complain(&format!("{} was never verified in `{}`: promote it instead", name_of(&history, &wanted), environment.name), None);
+        return Ok(Exit::Failed);
+    }
+    if let Some(released) = serving.as_deref().and_then(|serving| history.release(serving).ok()).map(|(_, released)| released)
+        && released.irreversible
+    {
+        let help = "what it did cannot be taken back: promote a release that mends it";
+        screen.complain(&format!("{} is irreversible, so no rollback leads behind it", visible(&released.name)), Some(help));
+        return Ok(Exit::Failed);
+    }
+    let released = history.release(&wanted)?.1.clone();
+    let reason = arguments.reason.clone();
+    depot.journal.add(&mut |_| Some(Deed::Paused(Hold { environment: environment.name.to_string(), reason: reason.clone() })))?;
+    screen.say(&format!("{}: paused until `shipway resume {}`", environment.name, environment.name));
+    site.begin(&released, &standing, Cause::Rollback, Some(&arguments.reason), screen)
+}
+
+/// Takes back what is on its way.
+pub(super) fn abort(global: &Global, arguments: &Reasoned, screen: &mut Screen) -> Result<Exit, Failing> {
+    let project = Project::load(global)?;
+    let depot = Depot::open(&project)?;
+    let environment = find(&project, &arguments.environment)?;
+    if depot.journal.read()?.standing(&environment.name).ongoing.is_none() {
+        screen.say(&format!("{}: nothing is on its way", environment.name));
+        return Ok(Exit::Passed);
+    }
+    turn_back(global, &project, &depot, environment, &arguments.reason, screen)
+}
+
+/// Tells the deployment that is on its way to go back, and sees to it.
+fn turn_back(
+    global: &Global,
+    project: &Project,
+    depot: &Depot,
+    environment: &Environment,
+    reason: &str,
+    screen: &mut Screen,
+) -> Result<Exit, Failing> {
+    let mut name = None;
+    // First of all, so that whoever moves it now goes back by themselves.
+    depot.journal.add(&mut |history| {
+        let ongoing = history.standing(&environment.name).ongoing?;
+        name = Some(ongoing.deployment.clone());
+        let turned = Turned { environment: environment.name.to_string(), deployment: ongoing.deployment, reason: reason.to_owned() };
+        ongoing.turned.is_none().then_some(Deed::Turned(turned))
+    })?;
+    let Some(name) = name else { return Ok(Exit::Passed) };
+    let lock = open_lock(depot, environment)?;
+    if lock.try_lock().is_err() {
+        screen.say(&format!("{}: waits for the phase that another process does now", environment.name));
+        lock.lock().context("the lock of the environment cannot be had")?;
+    }
+    let site = Site { global, project, depot, environment, head: clean_head(depot)?, _lock: Some(lock) };
+    let history = depot.journal.read()?;
+    let exit = site.go_on(&name, history, screen)?;
+    // What was asked for.
+    Ok(if matches!(exit, Exit::RolledBack | Exit::Failed) { Exit::Passed } else { exit })
+}
+
+/// Holds an environment, or lets it go on.
+pub(super) fn hold(global: &Global, arguments: &Reasoned, pauses: bool, screen: &mut Screen) -> Result<Exit, Failing> {
+    let project = Project::load(global)?;
+    let depot = Depot::open(&project)?;
+    let environment = find(&project, &arguments.environment)?;
+    let hold = Hold { environment: environment.name.to_string(), reason: arguments.reason.clone() };
+    let deed = if pauses { Deed::Paused(hold) } else { Deed::Resumed(hold) };
+    let mut was_so = false;
+    depot.journal.add(&mut |history| {
+        was_so = history.standing(&environment.name).paused.is_some() == pauses;
+        (!was_so).then(|| deed.clone())
+    })?;
+    let word = if pauses { "paused" } else { "resumed" };
+    screen.say(&format!("{}: {}{word}", environment.name, if was_so { "already " } else { "" }));
+    Ok(Exit::Passed)
+}
+
+/// Returns the environment of this name.
+pub(super) fn find<'p>(project: &'p Project, name: &str) -> Result<&'p Environment, Failing> {
+    let delivery = &project.pipeline.delivery;
+    delivery.named(name).ok_or_else(|| {
+        let help = nearest::help("an environment", name, delivery.environments.iter().map(|environment| &*environment.name));
+        let help = help.unwrap_or_else(|| "declare it: [environments.NAME] with its `target`".to_owned());
+        Failing::usage_with_help(format!("there is no environment `{}`", visible(name)), help)
+    })
+}
+
+/// Returns the commit whose pipeline and scripts say how: what is checked out, and nothing else lies there.
+fn clean_head(depot: &Depot) -> Result<Head, Failing> {
+    let repository = depot.repository();
+    let head = repository.head()?.ok_or_else(|| anyhow::anyhow!("delivery is done from a commit, and there is none yet"))?;
+    match repository.dirt()? {
+        None => Ok(head),
+        Some(dirt) => {
+            let help = "commit it, or put what does not belong to the project into .gitignore";
+            Err(anyhow::anyhow!("delivery is done as a commit says, and {dirt}\n  help: {help}").into())
+        }
+    }
+}
+
+fn open_lock(depot: &Depot, environment: &Environment) -> Result<File, Failing> {
+    let folder = depot.folder()?;
+    let path = folder.join(format!("{}.lock", environment.name));
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    Ok(file.with_context(|| format!("`{}` cannot be opened", path.display()))?)
+}
+
+/// Makes this process the only one here that moves releases into the environment; `None` where another one does.
+fn take_lock(depot: &Depot, environment: &Environment, history: &History, screen: &mut Screen) -> Result<Option<File>, Failing> {
+    let lock = open_lock(depot, environment)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => {
+            let holder = history.standing(&environment.name).ongoing.map(|ongoing| {
+                let actor = &ongoing.actor;
+                format!(", begun by {} <{}> on {}", visible(&actor.name), visible(&actor.email), visible(&actor.host))
+            });
+            screen.say(&format!("{}: locked: another process moves a release there{}", environment.name, holder.unwrap_or_default()));
+            Ok(None)
+        }
+        Err(TryLockError::Error(error)) => Err(anyhow::Error::new(error).context("the environment cannot be locked").into()),
+    }
+}

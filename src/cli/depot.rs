@@ -1,0 +1,98 @@
+//! What commands about deliveries work with: the repository's ledger, and where the bytes of releases are.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+
+use super::failing::Failing;
+use super::project::Project;
+use super::session::user_data;
+use crate::base::digest::Hash;
+use crate::base::text::visible;
+use crate::delivery::manifest::Manifest;
+use crate::delivery::vault::{Vault, VaultError};
+use crate::git::home::Home;
+use crate::git::repo::Repository;
+use crate::ledger::entry::{Entry, Released};
+use crate::ledger::history::{History, NoRelease};
+use crate::ledger::journal::{Journal, LedgerError};
+
+/// The ledger and the vault of a project.
+#[derive(Debug)]
+pub(super) struct Depot {
+    pub(super) journal: Journal,
+    pub(super) vault: Vault,
+}
+
+impl Depot {
+    /// Opens those of `project`.
+    pub(super) fn open(project: &Project) -> Result<Self, Failing> {
+        let Some(repository) = Repository::find(&project.root) else {
+            let root = project.root.to_string_lossy();
+            return Err(anyhow::anyhow!("delivery needs a git repository, and `{}` lies in none", visible(&root)).into());
+        };
+        Ok(Self { vault: Vault::new(folder(project)?), journal: Journal::open(repository)? })
+    }
+
+    /// Returns the repository.
+    pub(super) fn repository(&self) -> &Repository {
+        self.journal.repository()
+    }
+
+    /// Returns a folder of ours in the repository's own, which all its checkouts share.
+    pub(super) fn folder(&self) -> Result<PathBuf, Failing> {
+        let folder = Home::around(self.repository().root())?.common_dir().join("shipway");
+        std::fs::create_dir_all(&folder).with_context(|| format!("`{}` cannot be made", folder.display()))?;
+        Ok(folder)
+    }
+
+    /// Returns the release that `text` means, what is recorded of it, and what it consists of.
+    pub(super) fn release<'h>(&self, history: &'h History, text: &str) -> Result<(&'h Released, Manifest), Failing> {
+        let (entry, released) = history.release(text)?;
+        let id = Hash::parse(&released.release).ok_or_else(|| anyhow::anyhow!("the ledger is damaged: `{}` is no id", released.release))?;
+        let manifest = self.vault.manifest(&id).map_err(|error| elsewhere(error, entry))?;
+        Ok((released, manifest))
+    }
+}
+
+/// Says who has what is not here.
+pub(super) fn elsewhere(error: VaultError, entry: &Entry) -> Failing {
+    let actor = &entry.actor;
+    let (name, email, host) = (visible(&actor.name), visible(&actor.email), visible(&actor.host));
+    match error {
+        VaultError::Missing { .. } => {
+            anyhow::anyhow!("{error}\n  help: {name} <{email}> made it on `{host}`: share the folder with [delivery] store").into()
+        }
+        error @ (VaultError::Store(_) | VaultError::Tampered { .. } | VaultError::Io { .. }) => anyhow::Error::new(error).into(),
+    }
+}
+
+/// Returns where releases are kept: what the file says, else the user's data directory.
+fn folder(project: &Project) -> Result<PathBuf, Failing> {
+    let said = project.pipeline.delivery.store.as_deref();
+    if let Some(endpoint) = said.filter(|store| store.contains("://")) {
+        let message = format!("[delivery] store = \"{}\": releases can only be kept in a folder yet", endpoint.escape_debug());
+        return Err(Failing::usage_with_help(message, "name a folder, which may be one that several machines share"));
+    }
+    let own = said.map(|store| project.kept.join(store));
+    own.or_else(|| user_data().map(|folder| folder.join("releases"))).ok_or_else(|| {
+        anyhow::anyhow!("it is not known where releases are kept: neither XDG_DATA_HOME nor HOME is set, and there is no [delivery] store")
+            .into()
+    })
+}
+
+impl From<NoRelease> for Failing {
+    fn from(error: NoRelease) -> Self {
+        let help = match error {
+            NoRelease::None => "`shipway release` makes one",
+            NoRelease::Unknown(_) | NoRelease::Ambiguous(..) => "`shipway release list` lists them",
+        };
+        Self::usage_with_help(error.to_string(), help)
+    }
+}
+
+impl From<LedgerError> for Failing {
+    fn from(error: LedgerError) -> Self {
+        anyhow::Error::new(error).into()
+    }
+}

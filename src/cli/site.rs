@@ -1,0 +1,267 @@
+//! One environment, as commands about it see it: what may come in, and how it is brought there.
+
+use std::fs::File;
+use std::path::Path;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::crew::Crew;
+use super::depot::{Depot, elsewhere};
+use super::execute::How;
+use super::failing::Failing;
+use super::flags::Global;
+use super::project::Project;
+use super::screen::Screen;
+use crate::base::digest::Hash;
+use crate::base::text::visible;
+use crate::delivery::admission::{Asked, Verdict, available, frozen};
+use crate::delivery::directory::Directory;
+use crate::delivery::promote::{Deployment, Left};
+use crate::delivery::rollout::Shape;
+use crate::delivery::target::{Candidate, Target};
+use crate::delivery::{approval, policy};
+use crate::git::state::Head;
+use crate::ledger::entry::{Cause, Deed, Ending, Phase, Released, Started, short};
+use crate::ledger::history::History;
+use crate::ledger::standing::Standing;
+use crate::model::environment::Environment;
+use crate::model::outcome::Exit;
+use crate::model::target::Kind;
+
+/// What a command about one environment works with.
+pub(super) struct Site<'s> {
+    pub(super) global: &'s Global,
+    pub(super) project: &'s Project,
+    pub(super) depot: &'s Depot,
+    pub(super) environment: &'s Environment,
+    /// The commit whose pipeline and scripts say how.
+    pub(super) head: Head,
+    /// Held while releases are moved there by this process.
+    pub(super) _lock: Option<File>,
+}
+
+impl Site<'_> {
+    /// Returns the newest release that is available; else what to exit with, and why.
+    pub(super) fn newest(&self, history: &History) -> Result<Released, (Exit, String)> {
+        let releases = history.releases();
+        if releases.is_empty() {
+            return Err((Exit::Failed, "no release was made yet: `shipway release` makes one".to_owned()));
+        }
+        let mut first: Option<(Exit, String)> = None;
+        for (_, released) in releases {
+            let delivery = &self.project.pipeline.delivery;
+            let (exit, why) = match available(delivery, self.environment, history, &released.release, Timestamp::now()) {
+                Verdict::Yes => return Ok(released.clone()),
+                Verdict::NotYet(why) => (Exit::Waiting, format!("waits: {}: {why}", visible(&released.name))),
+                Verdict::No(why) => (Exit::Failed, format!("no release is available: {}: {why}", visible(&released.name))),
+            };
+            // One that will be available is more to say than one that is not.
+            if first.as_ref().is_none_or(|(earlier, _)| *earlier == Exit::Failed && exit == Exit::Waiting) {
+                first = Some((exit, why));
+            }
+        }
+        Err(first.unwrap_or((Exit::Failed, "no release is available".to_owned())))
+    }
+
+    /// Asks the gates about the release in the contract's order, people last, until one does not say yes; or, with `all`, every one.
+    pub(super) fn ask(&self, history: &History, released: &Released, all: bool, screen: &mut Screen) -> Result<Vec<Asked>, Failing> {
+        let (environment, admission, now) = (self.environment, &self.environment.admission, Timestamp::now());
+        let mut asked: Vec<Asked> = Vec::new();
+        let goes_on = |asked: &[Asked]| all || asked.iter().all(|asked| asked.verdict == Verdict::Yes);
+        if !admission.freeze.is_empty() {
+            asked.push(Asked::new("freeze", frozen(environment, now)));
+        }
+        if !admission.from.is_empty() && goes_on(&asked) {
+            let verdict = available(&self.project.pipeline.delivery, environment, history, &released.release, now);
+            asked.push(Asked::new("available", verdict));
+        }
+        if !admission.policy.is_empty() && goes_on(&asked) {
+            let root = &self.project.root;
+            let release = self.candidate(&released.release).map_err(|error| anyhow::anyhow!(error))?;
+            let files = policy::files(root, &admission.policy).context("the files of `policy` cannot be found")?;
+            asked.push(Asked::new("policy", policy::ask(root, &files, &self.context(released, &release))));
+        }
+        if !admission.gates.is_empty() && goes_on(&asked) {
+            let crew = self.crew()?;
+            let release = self.candidate(&released.release).map_err(|error| anyhow::anyhow!(error))?;
+            let context = self.context(released, &release);
+            for gate in &admission.gates {
+                if goes_on(&asked) {
+                    asked.push(Asked::new("gate", crew.ask(gate, &release, &context, screen)));
+                }
+            }
+        }
+        if let Some(rule) = admission.approve.as_ref().filter(|_| goes_on(&asked)) {
+            let (root, plan) = (&self.project.root, self.plan(&released.release));
+            asked.push(Asked::new("approve", approval::ask(rule, root, history, &environment.name, released, &plan, now)));
+        }
+        Ok(asked)
+    }
+
+    /// Returns what gates are told.
+    fn context(&self, released: &Released, release: &Candidate) -> Value {
+        json!({
+            "release": released,
+            "artifacts": release.manifest.artifacts,
+            "environment": self.environment.name,
+            "commit": self.head.commit,
+            "plan": self.plan(&released.release),
+            "now": Timestamp::now().to_string(),
+        })
+    }
+
+    /// Says which gate refuses the release, and returns what to exit with.
+    pub(super) fn refuse(&self, history: &History, released: &Released, screen: &mut Screen) -> Result<Option<Exit>, Failing> {
+        let refusal = self.ask(history, released, false, screen)?.into_iter().find(|asked| asked.verdict != Verdict::Yes);
+        let Some(Asked { gate, verdict }) = refusal else { return Ok(None) };
+        let (exit, verb, why) = match verdict {
+            Verdict::Yes => return Ok(None),
+            Verdict::NotYet(why) => (Exit::Waiting, "waits", why),
+            Verdict::No(why) => (Exit::Failed, "is refused", why),
+        };
+        screen.say(&format!("{}: {} {verb}: {gate}: {why}", self.environment.name, visible(&released.name)));
+        Ok(Some(exit))
+    }
+
+    /// Returns the digest of the plan to bring this release here as the commit says (contract, section 8).
+    pub(super) fn plan(&self, release: &str) -> String {
+        Hash::of(format!("shipway plan 1\n{release}\n{}\n{}\n", self.environment.name, self.head.commit).as_bytes()).to_string()
+    }
+
+    fn crew(&self) -> Result<Crew<'_>, Failing> {
+        Ok(Crew { global: self.global, project: self.project, environment: self.environment, how: How::of_environment()? })
+    }
+
+    /// Announces a deployment, and does it.
+    pub(super) fn begin(
+        &self,
+        released: &Released,
+        standing: &Standing,
+        cause: Cause,
+        reason: Option<&str>,
+        screen: &mut Screen,
+    ) -> Result<Exit, Failing> {
+        let environment = self.environment.name.to_string();
+        let started = Started {
+            release: released.release.clone(),
+            before: standing.serves.as_ref().map(|serving| serving.release.clone()).filter(|before| *before != released.release),
+            commit: self.head.commit.clone(),
+            plan: self.plan(&released.release),
+            cause,
+            reason: reason.map(str::to_owned),
+            environment,
+        };
+        // The bytes must be here before anything is announced.
+        self.candidate(&released.release).map_err(|error| anyhow::anyhow!(error))?;
+        let history = self.depot.journal.add(&mut |history| {
+            let now = history.standing(&self.environment.name);
+            (now.ongoing.is_none() && now.serves == standing.serves).then(|| Deed::Started(Box::new(started.clone())))
+        })?;
+        let now = history.standing(&self.environment.name);
+        let Some(ongoing) = now.ongoing.filter(|ongoing| ongoing.started == started) else {
+            screen.say(&format!("{}: somebody else was faster", self.environment.name));
+            return Ok(Exit::Waiting);
+        };
+        let verb = if cause == Cause::Rollback { "rolls back to" } else { "gets" };
+        screen.say(&format!("{} {verb} {}", self.environment.name, visible(&released.name)));
+        self.go_on(&ongoing.deployment, history, screen)
+    }
+
+    /// Goes on with a deployment to its end, and says what came of it.
+    pub(super) fn go_on(&self, name: &str, history: History, screen: &mut Screen) -> Result<Exit, Failing> {
+        let environment = self.environment;
+        let crew = self.crew()?;
+        let mut target = self.target()?;
+        let shape = Shape { provisions: !environment.provision.is_empty(), verifies: !environment.verify.is_empty() };
+        let mut lines = Vec::new();
+        let left = {
+            let folder = self.target()?;
+            let mut steps = |phase: Phase, release: &Candidate| {
+                let steps = if phase == Phase::Provision { &environment.provision } else { &environment.verify };
+                crew.run(&phase.to_string(), steps, release, &folder.folder(release), screen)
+            };
+            let find = |id: &str| self.candidate(id);
+            let mut say = |line: &str| lines.push(line.to_owned());
+            let journal = &self.depot.journal;
+            let mut deployment = Deployment {
+                environment: &environment.name,
+                shape,
+                journal,
+                target: &mut *target,
+                steps: &mut steps,
+                find: &find,
+                say: &mut say,
+            };
+            deployment.go_on(name, history)?
+        };
+        lines.iter().for_each(|line| screen.warn(line));
+        self.conclude(left, screen)
+    }
+
+    fn conclude(&self, left: Left, screen: &mut Screen) -> Result<Exit, Failing> {
+        let environment = &self.environment.name;
+        let history = self.depot.journal.read()?;
+        let standing = history.standing(environment);
+        let serves = standing.serves.map_or_else(|| "nothing".to_owned(), |serving| name_of(&history, &serving.release));
+        let (ending, reason) = match left {
+            Left::Interrupted(signal) => {
+                screen.say(&format!(
+                    "{environment}: interrupted; `shipway promote {environment}` goes on, `shipway abort {environment}` goes back"
+                ));
+                return Ok(Exit::Interrupted(signal));
+            }
+            Left::Ended(ending, reason) => (ending, reason.unwrap_or_default()),
+        };
+        let (exit, line) = match ending {
+            Ending::Verified => (Exit::Passed, format!("{environment}: {serves} serves, verified")),
+            Ending::Unchanged => (Exit::Failed, format!("{environment}: nothing was changed, {serves} serves: {}", visible(&reason))),
+            Ending::RolledBack => (Exit::RolledBack, format!("{environment}: rolled back, {serves} serves: {}", visible(&reason))),
+            Ending::RollbackFailed => {
+                let help = "look at the target by hand; `shipway promote` brings a release there";
+                (Exit::RollbackFailed, format!("{environment}: the rollback failed: {}\n  help: {help}", visible(&reason)))
+            }
+        };
+        if exit == Exit::Passed {
+            screen.say(&line);
+        } else {
+            screen.complain(&line, None);
+        }
+        Ok(exit)
+    }
+
+    fn candidate(&self, id: &str) -> Result<Candidate, String> {
+        let hash = Hash::parse(id).ok_or_else(|| format!("`{}` is no id of a release", visible(id)))?;
+        let manifest = self.depot.vault.manifest(&hash).map_err(|error| {
+            let history = self.depot.journal.read().unwrap_or_default();
+            match history.release(id) {
+                Ok((entry, _)) => match elsewhere(error, entry) {
+                    Failing::Surroundings(error) => format!("{error:#}"),
+                    Failing::Usage { message, .. } => message,
+                    Failing::File(..) => String::new(),
+                },
+                Err(_) => error.to_string(),
+            }
+        })?;
+        Ok(Candidate { id: id.to_owned(), manifest })
+    }
+
+    fn target(&self) -> Result<Box<dyn Target + '_>, Failing> {
+        let target = self.project.pipeline.delivery.target_of(self.environment);
+        match &target.kind {
+            Kind::Directory(directory) => {
+                let root = self.project.kept.join(Path::new(&directory.path));
+                Ok(Box::new(Directory::new(root, directory.retain as usize, &self.depot.vault)))
+            }
+            Kind::Process(_) | Kind::Command(_) | Kind::Flag(_) => {
+                Err(Failing::usage(format!("the target `{}` is of a kind that this version reads and cannot use yet", target.name)))
+            }
+        }
+    }
+}
+
+/// Returns what a release is called.
+pub(super) fn name_of(history: &History, id: &str) -> String {
+    history.release(id).map_or_else(|_| short(id).to_owned(), |(_, released)| visible(&released.name).into_owned())
+}

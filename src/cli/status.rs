@@ -1,0 +1,129 @@
+//! `status` and `log`: what is where, and what was done.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::deploy::find;
+use super::depot::Depot;
+use super::failing::Failing;
+use super::flags::{Format, Global};
+use super::project::Project;
+use super::screen::Screen;
+use super::site::name_of;
+use crate::base::text::visible;
+use crate::ledger::entry::short;
+use crate::ledger::history::{History, Recorded};
+use crate::ledger::standing::Standing;
+use crate::model::outcome::Exit;
+
+/// The flags of `status`.
+#[derive(Debug, Args)]
+pub(super) struct Status {
+    /// Only of this environment
+    #[arg(value_name = "ENV")]
+    environment: Option<String>,
+    /// For people, or one JSON object
+    #[arg(long, env = "SHIPWAY_FORMAT", value_name = "FORMAT", default_value = "text")]
+    format: Format,
+}
+
+/// The flags of `log`.
+#[derive(Debug, Args)]
+pub(super) struct Log {
+    /// Only what is about this environment
+    #[arg(value_name = "ENV")]
+    environment: Option<String>,
+    /// For people, or one JSON object a line
+    #[arg(long, env = "SHIPWAY_FORMAT", value_name = "FORMAT", default_value = "text")]
+    format: Format,
+}
+
+/// Shows what serves in each environment.
+pub(super) fn status(global: &Global, arguments: &Status, screen: &mut Screen) -> Result<Exit, Failing> {
+    let project = Project::load(global)?;
+    let depot = Depot::open(&project)?;
+    let environments = match &arguments.environment {
+        Some(name) => vec![find(&project, name)?],
+        None => project.pipeline.delivery.environments.iter().collect(),
+    };
+    let history = depot.journal.read()?;
+    let standings = environments.iter().map(|environment| (&*environment.name, history.standing(&environment.name)));
+    if arguments.format == Format::Json {
+        let environments: Vec<Value> = standings.map(|(name, standing)| object(&history, name, &standing)).collect();
+        screen.print(&format!("{}\n", json!({ "environments": environments })));
+        return Ok(Exit::Passed);
+    }
+    if environments.is_empty() {
+        screen.print("the pipeline has no environments\n");
+    }
+    let width = environments.iter().map(|environment| environment.name.len()).max().unwrap_or(0);
+    for (name, standing) in standings {
+        let name = screen.out_theme.strong(&format!("{name:<width$}"));
+        screen.show(&format!("{name}  {}\n", describe(&history, &standing).join("; ")));
+    }
+    Ok(Exit::Passed)
+}
+
+/// Returns how an environment stands, in words.
+fn describe(history: &History, standing: &Standing) -> Vec<String> {
+    let mut words = Vec::new();
+    match (&standing.lost, &standing.serves) {
+        (Some(reason), _) => words.push(format!("not known: a rollback failed: {}", visible(reason))),
+        (None, Some(serving)) => {
+            let verified = if serving.is_verified { "verified" } else { "not verified" };
+            words.push(format!(
+                "{} since {}, {verified}",
+                name_of(history, &serving.release),
+                serving.since.strftime("%Y-%m-%d %H:%M:%SZ")
+            ));
+        }
+        (None, None) => words.push("nothing".to_owned()),
+    }
+    if let Some(ongoing) = &standing.ongoing {
+        let way = if ongoing.turned.is_some() { "is taken back" } else { "is on its way" };
+        words.push(format!("{} {way}", name_of(history, &ongoing.started.release)));
+    }
+    if let Some((reason, actor, _)) = &standing.paused {
+        words.push(format!("paused by {}: {}", visible(&actor.name), visible(reason)));
+    }
+    words
+}
+
+fn object(history: &History, name: &str, standing: &Standing) -> Value {
+    let release = |id: &str| json!({ "id": id, "name": name_of(history, id) });
+    json!({
+        "environment": name,
+        "release": standing.serves.as_ref().map(|serving| release(&serving.release)),
+        "since": standing.serves.as_ref().map(|serving| serving.since.to_string()),
+        "verified": standing.serves.as_ref().is_some_and(|serving| serving.is_verified),
+        "ongoing": standing.ongoing.as_ref().map(|ongoing| json!({
+            "deployment": ongoing.deployment,
+            "release": release(&ongoing.started.release),
+            "since": ongoing.since.to_string(),
+            "actor": ongoing.actor,
+            "back": ongoing.turned.as_ref().map(|back| &back.reason),
+        })),
+        "paused": standing.paused.as_ref().map(|(reason, actor, at)| json!({ "reason": reason, "actor": actor, "at": at.to_string() })),
+        "lost": standing.lost,
+    })
+}
+
+/// Shows what was done, the newest first.
+pub(super) fn log(global: &Global, arguments: &Log, screen: &mut Screen) -> Result<Exit, Failing> {
+    let project = Project::load(global)?;
+    let history = Depot::open(&project)?.journal.read()?;
+    let is_meant =
+        |recorded: &&Recorded| arguments.environment.as_deref().is_none_or(|name| recorded.entry.deed.environment() == Some(name));
+    for recorded in history.entries.iter().rev().filter(is_meant) {
+        let entry = &recorded.entry;
+        if arguments.format == Format::Json {
+            let mut object = serde_json::to_value(entry).unwrap_or_default();
+            object["commit_of_entry"] = json!(recorded.name);
+            screen.print(&format!("{object}\n"));
+            continue;
+        }
+        let at = entry.at.strftime("%Y-%m-%d %H:%M:%SZ");
+        screen.show(&format!("{}  {at}  {}  {}\n", short(&recorded.name), visible(&entry.actor.name), visible(&entry.deed.to_string())));
+    }
+    Ok(Exit::Passed)
+}

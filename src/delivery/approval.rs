@@ -1,0 +1,154 @@
+//! Who agrees to a plan, shown by signatures that anybody can check (`ssh-keygen -Y`, namespace `shipway`).
+//!
+//! What is signed is the plan's digest, whether it is agreed to, and when: an old signature is not a new one.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use jiff::{Timestamp, ToSpan};
+
+use super::admission::Verdict;
+use crate::base::program;
+use crate::base::text::{count, visible};
+use crate::ledger::entry::{Released, Signed};
+use crate::ledger::history::History;
+use crate::model::environment::ApprovalRule;
+
+/// What signatures are for: one made for something else is none (ssh-keygen(1), `-n`).
+const NAMESPACE: &str = "shipway";
+
+/// Why nothing can be signed or checked.
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    /// There is no key.
+    #[error("there is no key to sign with")]
+    NoKey,
+    /// The key cannot be used, or there is no `ssh-keygen`.
+    #[error("{0}")]
+    Failed(String),
+    /// The file system refuses.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// Returns the text that is signed.
+fn text(plan: &str, agrees: bool, at: Timestamp) -> String {
+    format!("shipway approval 1\n{plan}\n{}\n{at}\n", if agrees { "approve" } else { "reject" })
+}
+
+/// Signs the plan with the key that git signs with: a file, or a key that an agent has.
+///
+/// # Errors
+/// Where that cannot be done.
+pub fn sign(key: Option<&str>, plan: &str, agrees: bool, at: Timestamp) -> Result<String, SignError> {
+    let key = key.filter(|key| !key.is_empty()).ok_or(SignError::NoKey)?;
+    let folder = tempfile::tempdir()?;
+    let (message, literal) = (folder.path().join("plan"), folder.path().join("key.pub"));
+    fs::write(&message, text(plan, agrees, at))?;
+    let key = match key.strip_prefix("key::").or_else(|| key.starts_with("ssh-").then_some(key)) {
+        Some(text) => {
+            fs::write(&literal, format!("{text}\n"))?;
+            literal
+        }
+        None => home(key),
+    };
+    run(&["-Y", "sign", "-n", NAMESPACE, "-f", &key.to_string_lossy(), &message.to_string_lossy()], b"")?;
+    Ok(fs::read_to_string(message.with_extension("sig"))?)
+}
+
+/// Returns the path that git means, which may begin with `~/`.
+fn home(key: &str) -> PathBuf {
+    let home = key.strip_prefix("~/").zip(std::env::var_os("HOME"));
+    home.map_or_else(|| PathBuf::from(key), |(rest, home)| Path::new(&home).join(rest))
+}
+
+/// Runs `ssh-keygen`.
+fn run(words: &[&str], input: &[u8]) -> Result<String, SignError> {
+    let path = std::env::var_os("PATH");
+    let keygen = program::find("ssh-keygen", path.as_deref(), Path::new("/")).map_err(SignError::Failed)?;
+    let call = duct::cmd(keygen, words).stdin_bytes(input).stdout_capture().stderr_capture().unchecked();
+    let output = call.run()?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    let line = complaint.lines().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+    Err(SignError::Failed(format!("ssh-keygen: {}", visible(line))))
+}
+
+/// Returns who signed this, of those in the file `signers`.
+///
+/// # Errors
+/// Why it counts for nothing.
+pub fn signer(signed: &Signed, agrees: bool, signers: &Path) -> Result<String, String> {
+    let refused = |error: SignError| error.to_string();
+    let mut signature = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
+    signature.write_all(signed.signature.as_bytes()).map_err(|error| error.to_string())?;
+    let (signature, signers) = (signature.path().to_string_lossy(), signers.to_string_lossy());
+    let found = run(&["-Y", "find-principals", "-s", &signature, "-f", &signers], b"");
+    let found = found.map_err(|_| "its key is none of those who may sign".to_owned())?;
+    let principal = found.lines().next().unwrap_or_default().to_owned();
+    let message = text(&signed.plan, agrees, signed.at);
+    let verify = ["-Y", "verify", "-f", &signers, "-I", &principal, "-n", NAMESPACE, "-s", &signature];
+    run(&verify, message.as_bytes()).map_err(refused).map_err(|error| format!("it was not made for this: {error}"))?;
+    Ok(principal)
+}
+
+/// Tells whether enough of those who have to agree do.
+pub fn ask(
+    rule: &ApprovalRule,
+    root: &Path,
+    history: &History,
+    environment: &str,
+    released: &Released,
+    plan: &str,
+    now: Timestamp,
+) -> Verdict {
+    if released.dirty {
+        return Verdict::No("it was made with changes that no commit has, so nobody can know what they agree to".to_owned());
+    }
+    let signers = root.join(&rule.signers);
+    if !signers.is_file() {
+        return Verdict::No(format!("the file of those who may sign, `{}`, is not there", visible(&rule.signers)));
+    }
+    // Of each the last word.
+    let mut said: BTreeMap<String, Result<(), String>> = BTreeMap::new();
+    let mut worthless = Vec::new();
+    for recorded in &history.entries {
+        let Some((signed, agrees)) = recorded.entry.deed.signed() else { continue };
+        if signed.environment != environment || signed.release != released.release {
+            continue;
+        }
+        let whose = visible(&recorded.entry.actor.email).into_owned();
+        if signed.plan != plan {
+            worthless.push(format!("that of {whose} is for another plan"));
+            continue;
+        }
+        match signer(signed, agrees, &signers) {
+            Err(why) => worthless.push(format!("that of {whose} counts for nothing: {why}")),
+            Ok(who) if agrees && rule.not_author && who == released.author => {
+                worthless.push(format!("{} wrote the commit, and does not count", visible(&who)));
+            }
+            Ok(who) if agrees && is_over(rule, signed.at, now) => worthless.push(format!("that of {} has expired", visible(&who))),
+            Ok(who) => drop(said.insert(who, if agrees { Ok(()) } else { Err(signed.reason.clone()) })),
+        }
+    }
+    if let Some((who, reason)) = said.iter().find_map(|(who, word)| Some((who, word.as_ref().err()?))) {
+        return Verdict::No(format!("rejected by {}: {}", visible(who), visible(reason)));
+    }
+    let wanted = rule.count as usize;
+    if said.len() >= wanted {
+        return Verdict::Yes;
+    }
+    let why = if worthless.is_empty() { String::new() } else { format!(" ({})", worthless.join("; ")) };
+    Verdict::NotYet(format!("{} of {} given{why}: shipway approve {environment}", said.len(), count(wanted, "approval")))
+}
+
+fn is_over(rule: &ApprovalRule, at: Timestamp, now: Timestamp) -> bool {
+    let Some(expires) = rule.expires else { return false };
+    let span = i64::try_from(expires.as_millis()).unwrap_or(i64::MAX).milliseconds();
+    // One from the future is not believed either.
+    at.checked_add(span).is_ok_and(|end| end <= now) || at > now.checked_add(5.minutes()).unwrap_or(now)
+}

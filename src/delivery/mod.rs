@@ -1,0 +1,23 @@
+//! From what passed to where it serves (contract, section 8): releases, and what becomes of them.
+//!
+//! ```text
+//! artifacts on disk --package--> bytes in the vault + manifest, whose hash is the release --archive--> one file for elsewhere
+//! ```
+//!
+//! Stands on the engine, which has made and tested what is released here.
+
+pub mod admission;
+pub mod approval;
+pub mod archive;
+pub mod directory;
+pub mod freeze;
+pub mod manifest;
+pub mod metrics;
+pub mod package;
+pub mod policy;
+pub mod promote;
+pub mod rollout;
+pub mod target;
+pub mod vault;
+
+mod names;

@@ -1,0 +1,100 @@
+//! What is checked out in a repository, and whether anything lies there that no commit has.
+
+use super::repo::{GitError, Repository};
+use super::same::STRICT;
+use crate::base::text::visible;
+
+/// The commit that is checked out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Its name.
+    pub commit: String,
+    /// The name of its tree.
+    pub tree: String,
+    /// Who wrote it: the address.
+    pub author: String,
+    /// When, in seconds since 1970.
+    pub committed_at: i64,
+}
+
+impl Repository {
+    /// Returns the commit that is checked out; `None` where there is none yet.
+    ///
+    /// # Errors
+    /// Where git is missing or unwilling.
+    pub fn head(&self) -> Result<Option<Head>, GitError> {
+        let Some(commit) = self.commit("HEAD")? else { return Ok(None) };
+        let line = self.ask(self.root(), &["log", "-1", "--format=%T%n%ct%n%ae", &commit, "--"])?;
+        let text = String::from_utf8_lossy(&line);
+        let mut lines = text.lines();
+        let unread = || GitError::Failed(format!("the commit {commit} cannot be read"));
+        let tree = lines.next().ok_or_else(unread)?.to_owned();
+        let committed_at = lines.next().and_then(|time| time.parse().ok()).ok_or_else(unread)?;
+        let author = lines.next().unwrap_or_default().to_owned();
+        Ok(Some(Head { commit, tree, author, committed_at }))
+    }
+
+    /// Returns when the commits were written that `commit` has and `before` has not, in seconds since 1970; without `before`, only `commit`
+    /// itself. None where git does not know them here.
+    ///
+    /// # Errors
+    /// Where git is missing or unwilling.
+    pub fn written(&self, before: Option<&str>, commit: &str) -> Result<Vec<i64>, GitError> {
+        let range = before.map_or_else(|| commit.to_owned(), |before| format!("{before}..{commit}"));
+        let most = if before.is_none() { "--max-count=1" } else { "--max-count=10000" };
+        match self.ask(self.root(), &["log", most, "--format=%ct", &range, "--"]) {
+            Ok(listing) => Ok(String::from_utf8_lossy(&listing).lines().filter_map(|time| time.parse().ok()).collect()),
+            Err(GitError::Failed(_)) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns something that lies in the repository's files and that the commit which is checked out does not have, in words; `None` where
+    /// there is nothing. What git ignores does not count.
+    ///
+    /// # Errors
+    /// Where git is missing or unwilling.
+    pub fn dirt(&self) -> Result<Option<String>, GitError> {
+        let words = ["status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--ignore-submodules=none"];
+        let answer = self.ask(self.root(), &[&STRICT[..], &words].concat())?;
+        let text = String::from_utf8_lossy(&answer);
+        let entries: Vec<&str> = text.split('\0').filter(|entry| !entry.is_empty()).collect();
+        let Some(first) = entries.first() else { return Ok(None) };
+        let (how, path) = first.split_at_checked(3).unwrap_or(("", first));
+        let what = if how.starts_with("??") { "is not tracked" } else { "is changed" };
+        let more = if entries.len() > 1 { format!(", +{} more", entries.len() - 1) } else { String::new() };
+        Ok(Some(format!("`{}` {what}{more}", visible(path))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_no_commit_has_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let git = |words: &[&str]| {
+            let who = ["-c", "user.name=x", "-c", "user.email=x@y"];
+            duct::cmd("git", who.iter().chain(words)).dir(&root).stdout_null().run().unwrap();
+        };
+        git(&["init", "-q"]);
+        let repository = Repository::at(&root);
+        assert_eq!((repository.head().unwrap(), repository.dirt().unwrap()), (None, None));
+        fs::write(root.join("a"), "1").unwrap();
+        assert_eq!(repository.dirt().unwrap().as_deref(), Some("`a` is not tracked"));
+        fs::write(root.join(".gitignore"), "ignored\n").unwrap();
+        git(&["add", "."]);
+        git(&["commit", "-qm", "x"]);
+        fs::write(root.join("ignored"), "1").unwrap();
+        assert_eq!(repository.dirt().unwrap(), None);
+        let head = repository.head().unwrap().unwrap();
+        assert_eq!((head.author.as_str(), head.commit.len(), head.tree.len()), ("x@y", 40, 40));
+        fs::write(root.join("a"), "2").unwrap();
+        fs::write(root.join("b c"), "2").unwrap();
+        assert_eq!(repository.dirt().unwrap().as_deref(), Some("`a` is changed, +1 more"));
+    }
+}

@@ -1,0 +1,247 @@
+//! What has to hold before a release comes in: people, commands, windows, and what was verified before.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::project::{Project, Said, git, said};
+
+const FILE: &str = r#"
+[stages.build]
+steps = ["cp page.txt page.html"]
+inputs = ["page.txt"]
+outputs = ["page.html"]
+[release]
+artifacts = ["page.html"]
+[environments.production]
+target = "site"
+RULES
+[targets.site]
+kind = "directory"
+path = "SITE"
+"#;
+
+struct Shop {
+    project: Project,
+    outside: tempfile::TempDir,
+}
+
+impl Shop {
+    fn new(rules: &str) -> Self {
+        let outside = tempfile::tempdir().unwrap();
+        let site = outside.path().join("site");
+        let project = Project::new(&FILE.replace("SITE", &site.to_string_lossy()).replace("RULES", rules));
+        project.write(".gitignore", "/page.html\n").write("page.txt", "hello\n");
+        let shop = Self { project, outside };
+        git(shop.project.path(), &["init", "-q"]);
+        git(shop.project.path(), &["config", "user.name", "Ann"]);
+        git(shop.project.path(), &["config", "user.email", "ann@example.org"]);
+        shop
+    }
+
+    /// Makes a key, and returns the line with which its owner may sign.
+    fn key(&self, owner: &str) -> String {
+        let file = self.key_file(owner);
+        let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", owner, "-f"]).arg(&file).status().unwrap();
+        assert!(made.success());
+        let public = fs::read_to_string(file.with_extension("pub")).unwrap();
+        format!("{owner} {public}")
+    }
+
+    fn key_file(&self, owner: &str) -> PathBuf {
+        self.outside.path().join(owner.split('@').next().unwrap())
+    }
+
+    fn signs_as(&self, owner: &str) {
+        git(self.project.path(), &["config", "user.signingkey", &self.key_file(owner).to_string_lossy()]);
+        git(self.project.path(), &["config", "user.email", owner]);
+    }
+
+    fn commit(&self) {
+        git(self.project.path(), &["add", "-A"]);
+        git(self.project.path(), &["-c", "user.email=ann@example.org", "commit", "-q", "-m", "x", "--allow-empty"]);
+    }
+
+    #[track_caller]
+    fn shipway(&self, words: &[&str]) -> Said {
+        let mut command = self.project.command(words);
+        command.env("XDG_DATA_HOME", self.outside.path()).env("HOME", self.outside.path());
+        said(command)
+    }
+
+    /// Promotes, which must end with this code; returns what is said.
+    #[track_caller]
+    fn promote(&self, code: i32) -> String {
+        self.shipway(&["promote", "production"]).exits(code).stderr
+    }
+
+    fn serves(&self) -> bool {
+        self.outside.path().join("site/current/page.html").exists()
+    }
+}
+
+const APPROVE: &str = r#"approve = { signers = "allowed_signers", count = 1, not-author = true, expires = "24h" }"#;
+
+#[test]
+fn what_is_approved_comes_in_and_nothing_else() {
+    let shop = Shop::new(APPROVE);
+    let (ann, bob, _eve) = (shop.key("ann@example.org"), shop.key("bob@example.org"), shop.key("eve@example.org"));
+    shop.project.write("allowed_signers", format!("{ann}{bob}"));
+    shop.commit();
+    shop.shipway(&["release"]).exits(0);
+    let said = shop.promote(75);
+    assert!(said.contains("waits: approve: 0 of 1 approval given"), "{said}");
+    // By the author of the commit.
+    shop.signs_as("ann@example.org");
+    shop.shipway(&["approve", "production", "--reason", "mine"]).exits(0);
+    assert!(shop.promote(75).contains("ann@example.org wrote the commit, and does not count"));
+    // By somebody who may not.
+    shop.signs_as("eve@example.org");
+    shop.shipway(&["approve", "production", "--reason", "please"]).exits(0);
+    assert!(shop.promote(75).contains("its key is none of those who may sign"));
+    assert!(!shop.serves());
+    // By somebody who may.
+    shop.signs_as("bob@example.org");
+    shop.shipway(&["approve", "production", "--reason", "fine"]).exits(0);
+    let plan = shop.shipway(&["plan", "production"]).exits(0).stdout;
+    assert!(plan.contains("gate     approve: yes"), "{plan}");
+    shop.promote(0);
+    assert!(shop.serves());
+}
+
+#[test]
+fn an_approval_is_of_one_plan() {
+    let shop = Shop::new(APPROVE);
+    let (bob, carol) = (shop.key("bob@example.org"), shop.key("carol@example.org"));
+    shop.project.write("allowed_signers", format!("{bob}{carol}"));
+    shop.commit();
+    shop.shipway(&["release"]).exits(0);
+    shop.signs_as("bob@example.org");
+    shop.shipway(&["approve", "production", "--reason", "fine"]).exits(0);
+    // Another commit is another plan.
+    shop.commit();
+    let said = shop.promote(75);
+    assert!(said.contains("that of bob@example.org is for another plan"), "{said}");
+    // Rejected by one, it does not come in, whoever else agrees.
+    shop.shipway(&["approve", "production", "--reason", "fine"]).exits(0);
+    shop.signs_as("carol@example.org");
+    shop.shipway(&["reject", "production", "--reason", "not today"]).exits(0);
+    assert!(shop.promote(1).contains("rejected by carol@example.org: not today"));
+    shop.shipway(&["approve", "production", "--reason", "now"]).exits(0);
+    shop.promote(0);
+}
+
+#[test]
+fn who_is_removed_from_the_signers_has_not_signed() {
+    let shop = Shop::new(APPROVE);
+    let (bob, carol) = (shop.key("bob@example.org"), shop.key("carol@example.org"));
+    shop.project.write("allowed_signers", format!("{bob}{carol}"));
+    shop.commit();
+    shop.shipway(&["release"]).exits(0);
+    shop.signs_as("bob@example.org");
+    shop.shipway(&["approve", "production", "--reason", "fine"]).exits(0);
+    shop.project.write("allowed_signers", &carol);
+    git(shop.project.path(), &["commit", "-q", "--amend", "-a", "-m", "without bob"]);
+    assert!(shop.promote(75).contains("0 of 1 approval given"));
+    assert!(!shop.serves());
+}
+
+#[test]
+fn an_approval_expires() {
+    let shop = Shop::new(&APPROVE.replace("24h", "1ms"));
+    shop.project.write("allowed_signers", shop.key("bob@example.org"));
+    shop.commit();
+    shop.shipway(&["release"]).exits(0);
+    shop.signs_as("bob@example.org");
+    shop.shipway(&["approve", "production", "--reason", "fine"]).exits(0);
+    assert!(shop.promote(75).contains("that of bob@example.org has expired"));
+}
+
+#[test]
+fn a_release_with_changes_of_no_commit_is_never_approved() {
+    let shop = Shop::new(APPROVE);
+    shop.project.write("allowed_signers", shop.key("bob@example.org"));
+    shop.commit();
+    shop.project.write("page.txt", "changed\n");
+    shop.shipway(&["release", "--dirty"]).exits(0);
+    git(shop.project.path(), &["checkout", "-q", "page.txt"]);
+    shop.signs_as("bob@example.org");
+    shop.shipway(&["approve", "production", "--reason", "fine"]).exits(0);
+    assert!(shop.promote(1).contains("changes that no commit has"));
+}
+
+#[test]
+fn without_a_key_or_a_rule_it_says_what_to_do() {
+    let shop = Shop::new(APPROVE);
+    shop.project.write("allowed_signers", shop.key("bob@example.org"));
+    shop.commit();
+    shop.shipway(&["release"]).exits(0);
+    let said = shop.shipway(&["approve", "production", "--reason", "x"]).exits(3).stderr;
+    assert!(said.contains("git config user.signingkey"), "{said}");
+    let free = Shop::new("");
+    free.commit();
+    free.shipway(&["release"]).exits(0);
+    assert!(free.shipway(&["approve", "production", "--reason", "x"]).exits(2).stderr.contains("needs no approval"));
+}
+
+#[test]
+fn a_gate_says_yes_not_yet_or_no() {
+    let shop = Shop::new("gates = [\"./ticket.sh\"]");
+    shop.project.script("ticket.sh", "#!/bin/sh\ncat > context.json\necho see ticket 7\nexit $(cat answer)\n");
+    shop.project.write(".gitignore", "/page.html\nanswer\ncontext.json\n").write("answer", "75");
+    shop.commit();
+    shop.shipway(&["release"]).exits(0);
+    let said = shop.promote(75);
+    assert!(said.contains("waits: gate: `./ticket.sh` says not yet: see ticket 7"), "{said}");
+    shop.project.write("answer", "9");
+    let said = shop.promote(1);
+    assert!(said.contains("is refused: gate: `./ticket.sh` says no: see ticket 7"), "{said}");
+    assert!(!shop.serves());
+    shop.project.write("answer", "0");
+    shop.promote(0);
+    let context: serde_json::Value = serde_json::from_str(&shop.project.read("context.json")).unwrap();
+    assert_eq!((context["environment"].as_str(), context["artifacts"][0]["name"].as_str()), (Some("production"), Some("page.html")));
+    assert_eq!(context["release"]["release"].as_str().unwrap().len(), 64);
+}
+
+#[test]
+fn nothing_comes_in_while_it_is_frozen() {
+    let shop = Shop::new("freeze = [{ from = \"2000-01-01\", to = \"2999-01-01\", zone = \"UTC\" }]");
+    shop.commit();
+    shop.shipway(&["release"]).exits(0);
+    let said = shop.promote(75);
+    assert!(said.contains("waits: freeze: nothing comes in until"), "{said}");
+    assert!(!shop.serves());
+    let free = Shop::new("freeze = [{ from = \"2000-01-01\", to = \"2001-01-01\", zone = \"UTC\" }]");
+    free.commit();
+    free.shipway(&["release"]).exits(0);
+    free.promote(0);
+}
+
+#[test]
+fn what_a_policy_denies_does_not_come_in() {
+    let shop = Shop::new("policy = [\"policy/*.rego\"]");
+    shop.commit();
+    shop.shipway(&["release"]).exits(0);
+    assert!(shop.promote(1).contains("is refused: policy: `policy` means no file"));
+    let rule = "package shop\n\ndeny contains msg if {\n  not \"audit\" in input.release.stages\n  msg := \"no audit has passed\"\n}\n";
+    shop.project.write("policy/audit.rego", rule);
+    shop.commit();
+    assert!(shop.promote(1).contains("is refused: policy: shop.deny: no audit has passed"));
+    assert!(!shop.serves());
+    shop.project.write("policy/audit.rego", rule.replace("audit\"", "build\""));
+    shop.commit();
+    shop.promote(0);
+}
+
+#[test]
+fn a_paused_environment_waits_for_whoever_names_no_release() {
+    let shop = Shop::new("");
+    shop.commit();
+    let released = shop.shipway(&["release"]).exits(0).stdout;
+    shop.shipway(&["pause", "production", "--reason", "holidays"]).exits(0);
+    assert!(shop.promote(75).contains("paused by Ann: holidays"));
+    shop.shipway(&["promote", "production", &released[..64]]).exits(0);
+    shop.shipway(&["resume", "production", "--reason", "back"]).exits(0);
+    shop.promote(0);
+}

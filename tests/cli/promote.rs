@@ -1,0 +1,389 @@
+//! Releases come into environments, and go back: the same from whatever instant somebody goes on.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::Value;
+
+use crate::project::{Project, Said, git, said};
+
+/// A site of one page; a release of it works where its page says hello.
+const SITE: &str = r#"
+[stages.build]
+steps = ["cp page.txt page.html"]
+inputs = ["page.txt"]
+outputs = ["page.html"]
+[release]
+artifacts = ["page.html"]
+[environments.staging]
+target = "staging"
+verify = ["grep -q hello $SHIPWAY_DIR/page.html"]
+[environments.production]
+from = ["staging"]
+target = "production"
+env = { WHERE = "{environment}" }
+provision = ["echo provisioned $WHERE >> $HOME/log"]
+verify = ["grep -q hello $SITES/production/current/page.html", "echo verified $SHIPWAY_RELEASE >> $HOME/log"]
+pass-env = ["SITES"]
+[targets.staging]
+kind = "directory"
+path = "SITES/staging"
+[targets.production]
+kind = "directory"
+path = "SITES/production"
+retain = 0
+"#;
+
+struct Shop {
+    project: Project,
+    outside: tempfile::TempDir,
+}
+
+impl Shop {
+    fn new() -> Self {
+        let outside = tempfile::tempdir().unwrap();
+        let sites = outside.path().join("sites");
+        let project =
+            Project::new(&SITE.replace("SITES/", &format!("{}/", sites.display())).replace(&format!("${}/", sites.display()), "$SITES/"));
+        project.write(".gitignore", "/page.html\n").write("page.txt", "none\n");
+        let shop = Self { project, outside };
+        git(shop.project.path(), &["init", "-q"]);
+        shop.commit("first");
+        shop
+    }
+
+    fn commit(&self, what: &str) {
+        git(self.project.path(), &["add", "-A"]);
+        git(self.project.path(), &["commit", "-q", "-m", what]);
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = self.project.command(words);
+        let outside = self.outside.path();
+        command.env("XDG_DATA_HOME", outside).env("SITES", outside.join("sites")).env("HOME", outside);
+        command
+    }
+
+    #[track_caller]
+    fn shipway(&self, words: &[&str]) -> Said {
+        said(self.command(words))
+    }
+
+    /// Makes a release of a page; returns its id.
+    #[track_caller]
+    fn release(&self, page: &str) -> String {
+        self.project.write("page.txt", page);
+        self.commit(page);
+        let said = self.shipway(&["release"]).exits(0);
+        said.stdout.split(' ').next().unwrap().to_owned()
+    }
+
+    /// The page that an environment serves.
+    fn page(&self, environment: &str) -> Option<String> {
+        fs::read_to_string(self.site(environment).join("current/page.html")).ok()
+    }
+
+    fn site(&self, environment: &str) -> PathBuf {
+        self.outside.path().join("sites").join(environment)
+    }
+
+    #[track_caller]
+    fn status(&self, environment: &str) -> Value {
+        let said = self.shipway(&["status", environment, "--format", "json"]).exits(0);
+        serde_json::from_str::<Value>(&said.stdout).unwrap()["environments"][0].clone()
+    }
+
+    /// All that can be seen of an environment: what it serves, which versions lie there, and what is recorded of it.
+    fn picture(&self, environment: &str) -> (Option<String>, Vec<String>, Value) {
+        let entries = fs::read_dir(self.site(environment).join("versions"));
+        let mut versions: Vec<String> =
+            entries.into_iter().flatten().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        versions.sort();
+        let mut status = self.status(environment);
+        status["since"] = Value::Null;
+        (self.page(environment), versions, status)
+    }
+}
+
+#[test]
+fn a_release_goes_from_one_environment_to_the_next() {
+    let shop = Shop::new();
+    assert!(shop.shipway(&["promote", "staging"]).exits(1).stderr.contains("no release was made yet"));
+    let first = shop.release("hello 1\n");
+    let refused = shop.shipway(&["promote", "production"]).exits(1);
+    assert!(refused.stderr.contains("it was not verified in `staging`"), "{}", refused.stderr);
+    assert_eq!(shop.page("production"), None);
+    shop.shipway(&["promote", "staging"]).exits(0);
+    assert_eq!(shop.page("staging").as_deref(), Some("hello 1\n"));
+    shop.shipway(&["promote", "production", &first]).exits(0);
+    assert_eq!(shop.page("production").as_deref(), Some("hello 1\n"));
+    let status = shop.status("production");
+    assert_eq!((status["release"]["id"].as_str(), &status["verified"]), (Some(&*first), &Value::Bool(true)));
+    let log = fs::read_to_string(shop.outside.path().join("log")).unwrap();
+    assert_eq!(log, format!("provisioned production\nverified {first}\n"));
+    let again = shop.shipway(&["promote", "production"]).exits(0);
+    assert!(again.stderr.contains("serves there already"), "{}", again.stderr);
+    let unknown = shop.shipway(&["promote", "producton"]).exits(2);
+    assert!(unknown.stderr.contains("an environment with a similar name exists: `production`"), "{}", unknown.stderr);
+}
+
+#[test]
+fn what_does_not_work_is_taken_back() {
+    let shop = Shop::new();
+    let first = shop.release("hello 1\n");
+    shop.shipway(&["promote", "staging"]).exits(0);
+    let bad = shop.release("bye\n");
+    let said = shop.shipway(&["promote", "staging"]).exits(4);
+    assert!(said.stderr.contains("rolled back"), "{}", said.stderr);
+    assert_eq!(shop.page("staging").as_deref(), Some("hello 1\n"));
+    let status = shop.status("staging");
+    assert_eq!((status["release"]["id"].as_str(), &status["verified"]), (Some(&*first), &Value::Bool(true)));
+    assert!(shop.shipway(&["promote", "production", &bad]).exits(1).stderr.contains("it was not verified in `staging`"));
+    // The first release of all, too: then nothing serves again.
+    let empty = Shop::new();
+    empty.release("bye\n");
+    empty.shipway(&["promote", "staging"]).exits(4);
+    assert_eq!(empty.page("staging"), None);
+    assert_eq!(empty.status("staging")["release"], Value::Null);
+}
+
+#[test]
+fn a_rollback_leads_to_the_last_that_was_verified_and_holds() {
+    let shop = Shop::new();
+    for page in ["hello 1\n", "hello 2\n", "hello 3\n"] {
+        shop.release(page);
+        shop.shipway(&["promote", "staging"]).exits(0);
+        shop.shipway(&["promote", "production"]).exits(0);
+    }
+    shop.shipway(&["rollback", "production", "--reason", "slow"]).exits(0);
+    assert_eq!(shop.page("production").as_deref(), Some("hello 2\n"));
+    assert_eq!(shop.status("production")["paused"]["reason"], "slow");
+    shop.shipway(&["resume", "production", "--reason", "mended"]).exits(0);
+    assert_eq!(shop.status("production")["paused"], Value::Null);
+    // To one that was removed from the target: its bytes are in the store.
+    let first = shop.shipway(&["release", "list", "--format", "json"]).exits(0);
+    let first = serde_json::from_str::<Value>(&first.stdout).unwrap()["releases"][2]["release"].as_str().unwrap().to_owned();
+    assert!(!shop.site("production").join("versions").join(&first).exists(), "retain = 0");
+    shop.shipway(&["rollback", "production", "--to", &first, "--reason", "older"]).exits(0);
+    assert_eq!(shop.page("production").as_deref(), Some("hello 1\n"));
+    let log = shop.shipway(&["log", "production"]).exits(0).stdout;
+    assert!(log.lines().next().unwrap().ends_with("production: verified"), "{log}");
+    assert!(log.contains("production: roll back to"), "{log}");
+}
+
+#[test]
+fn without_anything_to_go_back_to_a_rollback_says_so() {
+    let shop = Shop::new();
+    shop.release("hello 1\n");
+    shop.shipway(&["promote", "staging"]).exits(0);
+    let said = shop.shipway(&["rollback", "staging", "--reason", "x"]).exits(1);
+    assert!(said.stderr.contains("there is nothing to go back to"), "{}", said.stderr);
+    assert!(shop.shipway(&["abort", "staging", "--reason", "x"]).exits(0).stderr.contains("nothing is on its way"));
+}
+
+#[test]
+fn what_was_tampered_with_is_not_deployed() {
+    let shop = Shop::new();
+    shop.release("hello 1\n");
+    shop.shipway(&["promote", "staging"]).exits(0);
+    let second = shop.release("hello 2\n");
+    let shown = shop.shipway(&["release", "show", &second, "--format", "json"]).exits(0).stdout;
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    let digest = shown["manifest"]["artifacts"][0]["digest"].as_str().unwrap();
+    let blob = shop.outside.path().join("shipway/releases/cas").join(&digest[..2]).join(digest);
+    fs::remove_file(&blob).unwrap();
+    fs::write(&blob, "hello 3\n").unwrap();
+    let said = shop.shipway(&["promote", "staging"]).exits(4);
+    assert!(said.stderr.contains("tampered with"), "{}", said.stderr);
+    assert_eq!(shop.page("staging").as_deref(), Some("hello 1\n"));
+}
+
+/// A git that kills whoever calls it at the `KILL_AT`th change of a ref, before or after it.
+const KILLER: &str = r#"#!/bin/sh
+case " $* " in *" update-ref "*)
+  n=$(($(cat "$COUNT" 2>/dev/null || echo 0) + 1)); echo $n > "$COUNT"
+  if [ "$n" = "$KILL_AT" ]; then
+    [ "$KILL" = before ] || REAL "$@" >/dev/null 2>&1
+    kill -9 $PPID; sleep 1
+  fi;;
+esac
+exec REAL "$@"
+"#;
+
+impl Shop {
+    /// Promotes, and is killed at this change of the ledger; tells whether it was.
+    fn killed(&self, environment: &str, at: usize, when: &str) -> bool {
+        let real = Command::new("sh").args(["-c", "command -v git"]).output().unwrap();
+        let bin = self.outside.path().join("bin");
+        fs::create_dir_all(&bin).unwrap();
+        let shim = bin.join("git");
+        fs::write(&shim, KILLER.replace("REAL", String::from_utf8(real.stdout).unwrap().trim())).unwrap();
+        fs::set_permissions(&shim, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let count = self.outside.path().join("count");
+        let _none = fs::remove_file(&count);
+        let mut command = self.command(&["promote", environment]);
+        let path = std::env::join_paths(std::iter::once(bin).chain(std::env::split_paths(&std::env::var_os("PATH").unwrap()))).unwrap();
+        command.env("PATH", path).env("COUNT", count).env("KILL_AT", at.to_string()).env("KILL", when);
+        std::os::unix::process::ExitStatusExt::signal(&command.output().unwrap().status) == Some(9)
+    }
+}
+
+/// Kills a promotion at each change of the ledger, before and after it, then acts.
+#[track_caller]
+fn at_each_boundary(page: &str, act: &[&str], is_right: impl Fn(&Shop, &(Option<String>, Vec<String>, Value)) -> bool) {
+    let whole = |page: &str| {
+        let shop = Shop::new();
+        shop.release("hello 1\n");
+        shop.shipway(&["promote", "staging"]).exits(0);
+        shop.release(page);
+        shop
+    };
+    let mut kills = 0;
+    for when in ["before", "after"] {
+        for at in 1.. {
+            let shop = whole(page);
+            if !shop.killed("staging", at, when) {
+                break;
+            }
+            kills += 1;
+            let said = shop.shipway(act);
+            let picture = shop.picture("staging");
+            assert!(is_right(&shop, &picture), "{when} change {at}, then {act:?}: {picture:?}\n{}", said.stderr);
+        }
+    }
+    assert!(kills >= 12, "{kills} kills");
+}
+
+#[test]
+fn a_killed_promotion_goes_on_to_the_same_end() {
+    let shop = Shop::new();
+    shop.release("hello 1\n");
+    shop.shipway(&["promote", "staging"]).exits(0);
+    shop.release("hello 2\n");
+    shop.shipway(&["promote", "staging"]).exits(0);
+    let expected = shop.picture("staging");
+    at_each_boundary("hello 2\n", &["promote", "staging"], |_, picture| {
+        (&picture.0, picture.1.len(), &picture.2["verified"], &picture.2["ongoing"])
+            == (&expected.0, expected.1.len(), &expected.2["verified"], &expected.2["ongoing"])
+    });
+}
+
+#[test]
+fn a_killed_promotion_can_be_aborted_from_everywhere() {
+    at_each_boundary("hello 2\n", &["abort", "staging", "--reason", "stop"], |shop, picture| {
+        // Where the end was written already there is nothing to abort.
+        let page = picture.0.as_deref();
+        let is_over = shop.shipway(&["log", "staging"]).stdout.lines().next().is_some_and(|line| line.ends_with("staging: verified"));
+        let is_old = page == Some("hello 1\n");
+        picture.2["ongoing"].is_null() && picture.2["verified"] == true && (is_old || (is_over && page == Some("hello 2\n")))
+    });
+}
+
+#[test]
+fn a_killed_rollback_goes_on_to_the_same_end() {
+    at_each_boundary("bye\n", &["promote", "staging"], |_, picture| {
+        picture.0.as_deref() == Some("hello 1\n") && picture.2["ongoing"].is_null() && picture.2["verified"] == true
+    });
+}
+
+/// Reads through `current` while it is switched; returns how many reads there were, and how many failed.
+fn read_while(current: &std::path::Path, switch: impl FnOnce()) -> (usize, usize) {
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let (mut reads, mut failed) = (0, 0);
+            while !is_over.load(Ordering::Relaxed) || reads < 100_000 {
+                reads += 1;
+                failed += usize::from(fs::read(current.join("page.html")).is_err());
+            }
+            (reads, failed)
+        });
+        switch();
+        is_over.store(true, Ordering::Relaxed);
+        reader.join().unwrap()
+    })
+}
+
+#[test]
+fn no_reader_finds_a_site_missing_while_it_is_switched() {
+    let shop = Shop::new();
+    shop.release("hello 1\n");
+    shop.shipway(&["promote", "staging"]).exits(0);
+    let second = shop.release("hello 2\n");
+    shop.shipway(&["promote", "staging"]).exits(0);
+    let current = shop.site("staging").join("current");
+    let switches = if std::env::var("SHIPWAY_SCALE").is_ok_and(|scale| scale == "full") { 100 } else { 5 };
+    let (reads, failed) = read_while(&current, || {
+        for _ in 0..switches {
+            shop.shipway(&["rollback", "staging", "--reason", "x"]).exits(0);
+            shop.shipway(&["promote", "staging", &second]).exits(0);
+        }
+    });
+    assert!(reads >= 100_000);
+    assert_eq!(failed, 0, "of {reads} reads");
+    // The control: a link that is removed and made again.
+    let versions: Vec<PathBuf> = fs::read_dir(shop.site("staging").join("versions")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let (_, failed) = read_while(&current, || {
+        for version in versions.iter().cycle().take(2_000) {
+            fs::remove_file(&current).unwrap();
+            symlink(version, &current).unwrap();
+        }
+    });
+    assert!(failed > 0, "the test would not see a gap");
+}
+
+#[test]
+fn the_record_tells_how_well_delivery_goes() {
+    let shop = Shop::new();
+    let metrics = |words: &[&str]| -> Value {
+        let said = shop.shipway(&[&["metrics", "--format", "json"], words].concat()).exits(0);
+        serde_json::from_str(&said.stdout).unwrap()
+    };
+    assert_eq!((&metrics(&[])["deployments"], &metrics(&[])["change_fail_rate"]), (&Value::from(0), &Value::Null));
+    for page in ["hello 1\n", "hello 2\n", "hello 3\n"] {
+        shop.release(page);
+        shop.shipway(&["promote", "staging"]).exits(0);
+        shop.shipway(&["promote", "production"]).exits(0);
+    }
+    shop.shipway(&["rollback", "production", "--reason", "slow"]).exits(0);
+    let last = shop.release("hello 4\n");
+    shop.shipway(&["promote", "staging"]).exits(0);
+    shop.shipway(&["promote", "production", &last]).exits(0);
+    // Of four deployments one was taken back, and the one after it mended that.
+    let measured = metrics(&[]);
+    assert_eq!(measured["environments"], serde_json::json!(["production"]));
+    assert_eq!((&measured["deployments"], &measured["change_fail_rate"]), (&Value::from(4), &Value::from(0.25)));
+    assert_eq!(measured["rework_rate"], 0.25);
+    assert!(measured["recovery_seconds"].is_i64() && measured["lead_time_seconds"].is_i64(), "{measured}");
+    assert_eq!(metrics(&["--since", "1ms"])["deployments"], 0);
+    let said = shop.shipway(&["metrics"]).exits(0).stdout;
+    assert!(said.contains("change fail rate       25 %"), "{said}");
+}
+
+#[test]
+fn an_audit_finds_what_was_changed_behind_our_back() {
+    let shop = Shop::new();
+    let first = shop.release("hello 1\n");
+    shop.shipway(&["promote", "staging"]).exits(0);
+    let said = shop.shipway(&["audit"]).exits(0).stdout;
+    assert!(said.starts_with("looked at "), "{said}");
+    let shown = shop.shipway(&["release", "show", &first, "--format", "json"]).exits(0).stdout;
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    let digest = shown["manifest"]["artifacts"][0]["digest"].as_str().unwrap();
+    let blob = shop.outside.path().join("shipway/releases/cas").join(&digest[..2]).join(digest);
+    fs::remove_file(&blob).unwrap();
+    fs::write(&blob, "hello 2\n").unwrap();
+    let audit = shop.shipway(&["audit", "--format", "json"]).exits(1).stdout;
+    let audit: Value = serde_json::from_str(&audit).unwrap();
+    assert!(audit["troubles"][0].as_str().unwrap().contains("tampered with"), "{audit}");
+    // A commit of the record itself.
+    let last = Command::new("git").args(["rev-parse", "refs/shipway/ledger"]).current_dir(shop.project.path()).output().unwrap();
+    let last = String::from_utf8(last.stdout).unwrap();
+    let object = shop.project.join(&format!(".git/objects/{}/{}", &last[..2], last[2..].trim()));
+    fs::set_permissions(&object, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    fs::write(&object, "broken").unwrap();
+    shop.shipway(&["audit"]).exits(3);
+}

@@ -9,10 +9,9 @@ use super::stages::{Builder, unusable, values};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::glob::{Glob, within};
 use crate::base::{duration, nearest};
-use crate::model::delivery::{EnvironmentId, TargetId};
-use crate::model::environment::{Admission, Analysis, ApprovalRule, Environment, Pause, Rollout};
+use crate::model::environment::{Admission, Analysis, ApprovalRule, Environment, EnvironmentId, Pause, Rollout};
 use crate::model::freeze::{Freeze, Moment, Span};
-use crate::model::target::Target;
+use crate::model::target::{Target, TargetId};
 
 /// Keys that are not taken from the environment that one is like: they say what lies before an environment, which is another thing for
 /// each.

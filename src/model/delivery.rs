@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::environment::Environment;
+use super::environment::{Environment, EnvironmentId};
 use super::stage::StageId;
 use super::target::Target;
 use crate::base::glob::Glob;
@@ -32,14 +32,6 @@ pub struct ReleaseRule {
     /// What it does cannot be taken back: no rollback leads behind it.
     pub irreversible: bool,
 }
-
-/// The place of an environment in [`Delivery::environments`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct EnvironmentId(pub u32);
-
-/// The place of a target in [`Delivery::targets`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct TargetId(pub u32);
 
 impl Delivery {
     /// Returns the environment at `id`.

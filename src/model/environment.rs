@@ -6,10 +6,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::delivery::{EnvironmentId, TargetId};
 use super::freeze::Freeze;
 use super::stage::Step;
+use super::target::TargetId;
 use crate::base::glob::Glob;
+
+/// The place of an environment in [`Delivery::environments`](super::delivery::Delivery::environments).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EnvironmentId(pub u32);
 
 /// An environment, with all that it takes from the one that it is like.
 #[derive(Debug, Clone, Serialize, Deserialize)]

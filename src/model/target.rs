@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::stage::{Command, Step};
 
+/// The place of a target in [`Delivery::targets`](super::delivery::Delivery::targets).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TargetId(pub u32);
+
 /// A target.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Target {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::delivery::{KNOWN, OF_ANALYSIS, check, step, steps};
 use super::fields::{At, Fields};
 use super::include::File;
 use super::stages::{Builder, unusable, values};
+use super::templates::{KNOWN, OF_ANALYSIS, check, step, steps};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::glob::{Glob, within};
 use crate::base::{duration, nearest};

@@ -28,5 +28,6 @@ mod scope;
 mod services;
 mod stages;
 mod targets;
+mod templates;
 
 pub use resolve::{load, load_with};

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::delivery::{KNOWN, check, check_command, step};
 use super::fields::{At, Fields};
 use super::include::File;
 use super::stages::Builder;
+use super::templates::{KNOWN, check, check_command, step};
 use crate::base::diagnostic::Diagnostic;
 use crate::model::target::{Commands, Directory, Flag, Kind, Process, Readiness, SLOTS, Slot, Target};
 

@@ -48,7 +48,7 @@ pub(super) struct Attempt<'a> {
     /// What its steps share with all others.
     pub(super) jobserver: &'a Jobserver,
     /// Takes what happens.
-    pub(super) outbox: &'a Outbox,
+    pub(super) outbox: &'a Outbox<'a>,
     /// The index of the step that runs, or ran last.
     pub(super) at: &'a Cell<usize>,
 }

@@ -2,7 +2,8 @@
 //! start and one at its end. The coordinator may be dozing: what is no hurry does not wake it.
 
 use std::cell::RefCell;
-use std::thread::Thread;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use crossbeam_channel::{SendTimeoutError, Sender, TrySendError};
@@ -26,17 +27,48 @@ pub(super) enum Message {
     Interrupted,
 }
 
+/// The coordinator's doze.
+#[derive(Debug)]
+pub(super) struct Doze {
+    coordinator: Thread,
+    is_asleep: AtomicBool,
+}
+
+impl Doze {
+    /// Returns that of the thread that calls, which is awake.
+    pub(super) fn of_this_thread() -> Self {
+        Self { coordinator: thread::current(), is_asleep: AtomicBool::new(false) }
+    }
+
+    /// Sleeps for `time`, or until somebody ends it; not at all where `is_due` says that there is something to do.
+    pub(super) fn begin(&self, time: Duration, is_due: impl FnOnce() -> bool) {
+        self.is_asleep.store(true, Ordering::SeqCst);
+        // Whoever came before did not see it asleep.
+        if !is_due() {
+            thread::park_timeout(time);
+        }
+        self.is_asleep.store(false, Ordering::SeqCst);
+    }
+
+    /// Ends it. One who is awake is not disturbed: a wake-up that nobody needs costs as much as one that is needed.
+    fn end(&self) {
+        if self.is_asleep.load(Ordering::SeqCst) {
+            self.coordinator.unpark();
+        }
+    }
+}
+
 /// A worker's way to the coordinator.
 #[derive(Debug)]
-pub(super) struct Outbox {
+pub(super) struct Outbox<'d> {
     sender: Sender<Message>,
-    coordinator: Thread,
+    doze: &'d Doze,
     gathered: RefCell<Vec<EventKind>>,
 }
 
-impl Outbox {
-    pub(super) fn new(sender: Sender<Message>, coordinator: Thread) -> Self {
-        Self { sender, coordinator, gathered: RefCell::default() }
+impl<'d> Outbox<'d> {
+    pub(super) fn new(sender: Sender<Message>, doze: &'d Doze) -> Self {
+        Self { sender, doze, gathered: RefCell::default() }
     }
 
     /// Gathers what happened.
@@ -55,8 +87,15 @@ impl Outbox {
     /// Sends output, behind all that was gathered. Gives its text back where it was not taken in time.
     pub(super) fn offer(&self, output: EventKind) -> Option<Vec<u8>> {
         self.send();
-        self.coordinator.unpark();
-        match self.sender.send_timeout(Message::Happened(vec![output]), PATIENCE) {
+        let message = match self.sender.try_send(Message::Happened(vec![output])) {
+            Err(TrySendError::Full(message)) => message,
+            Ok(()) | Err(TrySendError::Disconnected(_)) => {
+                self.doze.end();
+                return None;
+            }
+        };
+        self.doze.end();
+        match self.sender.send_timeout(message, PATIENCE) {
             Err(SendTimeoutError::Timeout(Message::Happened(kinds))) => {
                 kinds.into_iter().find_map(|kind| if let EventKind::Output { text, .. } = kind { Some(text) } else { None })
             }
@@ -68,20 +107,20 @@ impl Outbox {
     pub(super) fn finish(&self, id: StageId, finished: StageFinished, halts: bool) {
         self.post(Message::Finished(id, self.gathered.take(), Box::new(finished)));
         if halts {
-            self.coordinator.unpark();
+            self.doze.end();
         }
     }
 
     /// Tells that the schedule has gone on.
     pub(super) fn went_on(&self) {
         self.post(Message::WentOn);
-        self.coordinator.unpark();
+        self.doze.end();
     }
 
     /// The coordinator outlives the workers: it waits for each stage that it gave out.
     fn post(&self, message: Message) {
         if let Err(TrySendError::Full(message)) = self.sender.try_send(message) {
-            self.coordinator.unpark();
+            self.doze.end();
             drop(self.sender.send(message));
         }
     }

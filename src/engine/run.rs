@@ -13,7 +13,7 @@ use super::checkout::Checkout;
 use super::emitter::Emitter;
 use super::identities::{Identities, ToolError};
 use super::memory::Memory;
-use super::outbox::{Message, Outbox};
+use super::outbox::{Doze, Message, Outbox};
 use super::plan::Plan;
 use super::schedule::{OnFailure, Schedule};
 use super::services::Services;
@@ -179,10 +179,10 @@ impl Run {
         let (orders, work) = unbounded();
         means.services.begin(plan);
         let Self { cancel, sender, receiver } = self;
-        let (cancel, schedule, jobserver) = (&*cancel, &schedule, &Jobserver::new(options.jobs));
+        let (cancel, schedule, jobserver, doze) = (&*cancel, &schedule, &Jobserver::new(options.jobs), &Doze::of_this_thread());
         thread::scope(|scope| {
             for _ in 0..options.jobs.min(unknown.len()) {
-                let (work, outbox) = (&work, Outbox::new(sender.clone(), thread::current()));
+                let (work, outbox) = (&work, Outbox::new(sender.clone(), doze));
                 scope.spawn(move || {
                     let (executor, caller, services) = (means.executor, means.caller, means.services);
                     let attempt =
@@ -204,6 +204,7 @@ impl Run {
                 heard_of: 0,
                 failed: None,
                 out_of_time: false,
+                doze,
                 is_tired: false,
             };
             let exit = coordinator.run(options, means.executor);
@@ -284,6 +285,7 @@ struct Coordinator<'a, 'l, 'm> {
     /// The first stage that failed.
     failed: Option<Arc<str>>,
     out_of_time: bool,
+    doze: &'a Doze,
     /// Whether it was busy since it last dozed.
     is_tired: bool,
 }
@@ -394,8 +396,8 @@ impl Coordinator<'_, '_, '_> {
         }
         let time = self.emitter.idle();
         if std::mem::take(&mut self.is_tired) {
-            // Whoever has something urgent ends this.
-            thread::park_timeout(DOZE);
+            // Whoever has something urgent ends it.
+            self.doze.begin(DOZE, || !self.receiver.is_empty());
             return None;
         }
         let message = match time {

@@ -97,6 +97,10 @@ impl Site<'_> {
             let (root, plan) = (&self.project.root, self.plan(&released.release));
             asked.push(Asked::new("approve", approval::ask(rule, root, history, &environment.name, released, &plan, now)));
         }
+        if !admission.freeze.is_empty() && !all && goes_on(&asked) {
+            // A gate may have taken its time.
+            asked.push(Asked::new("freeze", frozen(environment, Timestamp::now())));
+        }
         Ok(asked)
     }
 

@@ -30,6 +30,37 @@ examples! {
     postgres with "psql",
     python with "python3",
     rust with "cargo",
+    site with "sed",
+}
+
+/// Types the commands of the README of `site`, each of which must end with the code that stands behind it.
+#[test]
+fn the_site_is_delivered() {
+    let readme = fs::read_to_string(examples().join("site/README.md")).unwrap();
+    let typed = readme.lines().filter_map(|line| line.strip_prefix("    $ "));
+    let lines = typed.map(|line| {
+        let (command, code) = line.split_once("# exit ").unwrap_or((line, "0"));
+        format!(
+            "{{ {command}\n}} || code=$?\n[ \"${{code:-0}}\" = {code} ] || {{ echo \"{}: $code\"; exit 1; }}\ncode=\n",
+            command.replace('"', "'").replace('$', "")
+        )
+    });
+    let script: String = lines.collect();
+    assert!(script.matches("code=").count() > 40, "the README has its commands");
+    let project = Project::empty();
+    std::os::unix::fs::symlink(examples(), project.join("examples")).unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_shipway")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let like = project.command([] as [&str; 0]);
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]).current_dir(project.path()).stdin(Stdio::null());
+    command.envs(like.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("PATH", path).env("HOME", project.path());
+    command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
+    let said = command.output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+    assert!(said.status.success(), "{out}\n{err}");
+    assert_eq!(out.matches("<h1>Hello</h1>").count(), 2, "{out}");
+    assert_eq!(project.read("try/sites/production/current/build/index.html"), "<h1>Hello</h1>\n");
 }
 
 #[test]

@@ -62,6 +62,8 @@ enum Command {
     Reject(deploy::Judge),
     /// Bring a release into an environment
     Promote(deploy::Promote),
+    /// Do all that is due: what was begun and not ended, and what comes in by itself
+    Settle(deploy::Settle),
     /// Take an environment back to a release that was verified there, and hold it
     Rollback(deploy::Rollback),
     /// Take back what is on its way into an environment
@@ -139,6 +141,7 @@ impl App {
             Command::Approve(arguments) => deploy::judge(&self.global, arguments, true, screen),
             Command::Reject(arguments) => deploy::judge(&self.global, arguments, false, screen),
             Command::Promote(arguments) => deploy::promote(&self.global, arguments, screen),
+            Command::Settle(arguments) => deploy::settle(&self.global, arguments, screen),
             Command::Rollback(arguments) => deploy::rollback(&self.global, arguments, screen),
             Command::Abort(arguments) => deploy::abort(&self.global, arguments, screen),
             Command::Pause(arguments) => deploy::hold(&self.global, arguments, true, screen),

@@ -14,7 +14,7 @@ use super::screen::Screen;
 use super::site::{Site, name_of};
 use crate::base::nearest;
 use crate::base::text::visible;
-use crate::delivery::admission::Verdict;
+use crate::delivery::admission::{Verdict, available};
 use crate::delivery::approval::{SignError, sign};
 use crate::git::state::Head;
 use crate::ledger::entry::{Cause, Deed, Hold, Released, Signed, Turned};
@@ -83,15 +83,28 @@ pub(super) struct Reasoned {
     reason: String,
 }
 
-/// Brings a release into an environment.
+/// Brings a release into an environment, and then into those that take it by themselves.
 pub(super) fn promote(global: &Global, arguments: &Promote, screen: &mut Screen) -> Result<Exit, Failing> {
     let project = Project::load(global)?;
     let depot = Depot::open(&project)?;
     let environment = find(&project, &arguments.environment)?;
-    let head = clean_head(&depot)?;
+    let exit = bring(global, &project, &depot, environment, arguments.release.as_deref(), screen)?;
+    if exit == Exit::Passed { settle_all(global, &project, &depot, screen) } else { Ok(exit) }
+}
+
+/// Brings a release into an environment, or goes on with what was begun there.
+fn bring(
+    global: &Global,
+    project: &Project,
+    depot: &Depot,
+    environment: &Environment,
+    release: Option<&str>,
+    screen: &mut Screen,
+) -> Result<Exit, Failing> {
+    let head = clean_head(depot)?;
     let history = depot.journal.read()?;
-    let Some(lock) = take_lock(&depot, environment, &history, screen)? else { return Ok(Exit::Waiting) };
-    let site = Site { global, project: &project, depot: &depot, environment, head, _lock: Some(lock) };
+    let Some(lock) = take_lock(depot, environment, &history, screen)? else { return Ok(Exit::Waiting) };
+    let site = Site { global, project, depot, environment, head, _lock: Some(lock) };
     let history = depot.journal.read()?;
     let standing = history.standing(&environment.name);
     if let Some(ongoing) = &standing.ongoing {
@@ -99,12 +112,12 @@ pub(super) fn promote(global: &Global, arguments: &Promote, screen: &mut Screen)
         return site.go_on(&ongoing.deployment.clone(), history, screen);
     }
     // Whoever names a release knows what they do; automation names none.
-    if let Some((reason, actor, _)) = standing.paused.as_ref().filter(|_| arguments.release.is_none()) {
+    if let Some((reason, actor, _)) = standing.paused.as_ref().filter(|_| release.is_none()) {
         let (who, name) = (visible(&actor.name), &environment.name);
         screen.say(&format!("{name}: waits: paused by {who}: {}: shipway resume {name}, or name a release", visible(reason)));
         return Ok(Exit::Waiting);
     }
-    let released = match choose(&site, &history, arguments.release.as_deref(), screen)? {
+    let released = match choose(&site, &history, release, screen)? {
         Ok(released) => released,
         Err(exit) => return Ok(exit),
     };
@@ -116,6 +129,67 @@ pub(super) fn promote(global: &Global, arguments: &Promote, screen: &mut Screen)
         return Ok(exit);
     }
     site.begin(&released, &standing, Cause::Promote, None, screen)
+}
+
+/// The flags of `settle`.
+#[derive(Debug, Args)]
+pub(super) struct Settle {
+    /// Only there
+    #[arg(value_name = "ENV")]
+    environment: Option<String>,
+}
+
+/// Does all that is due: what was begun and not ended, and what comes in by itself.
+pub(super) fn settle(global: &Global, arguments: &Settle, screen: &mut Screen) -> Result<Exit, Failing> {
+    let project = Project::load(global)?;
+    let depot = Depot::open(&project)?;
+    let Some(name) = &arguments.environment else { return settle_all(global, &project, &depot, screen) };
+    let environment = find(&project, name)?;
+    let is_due = is_due(&project, &depot.journal.read()?, environment);
+    if is_due { bring(global, &project, &depot, environment, None, screen) } else { Ok(Exit::Passed) }
+}
+
+/// The same for all environments, in the order of the file, until there is nothing more: what is verified in one may be due in the next. The
+/// first that does not pass ends it; what waits does not.
+pub(super) fn settle_all(global: &Global, project: &Project, depot: &Depot, screen: &mut Screen) -> Result<Exit, Failing> {
+    let environments = &project.pipeline.delivery.environments;
+    for _ in environments {
+        let mut has_moved = false;
+        for environment in environments {
+            let history = depot.journal.read()?;
+            if !is_due(project, &history, environment) {
+                continue;
+            }
+            let exit = bring(global, project, depot, environment, None, screen)?;
+            if !matches!(exit, Exit::Passed | Exit::Waiting) {
+                return Ok(exit);
+            }
+            has_moved |= exit == Exit::Passed;
+        }
+        if !has_moved {
+            break;
+        }
+    }
+    Ok(Exit::Passed)
+}
+
+/// Tells whether something is to be done in an environment without anybody who asks for it. A release that failed there does not come in by
+/// itself again.
+fn is_due(project: &Project, history: &History, environment: &Environment) -> bool {
+    let standing = history.standing(&environment.name);
+    if standing.ongoing.is_some() {
+        return true;
+    }
+    if !environment.is_automatic || standing.paused.is_some() {
+        return false;
+    }
+    let is_available =
+        |release: &str| available(&project.pipeline.delivery, environment, history, release, Timestamp::now()) == Verdict::Yes;
+    let newest = history.releases().into_iter().map(|(_, released)| &released.release).find(|release| is_available(release));
+    newest.is_some_and(|newest| {
+        let serves = standing.serves.as_ref().is_some_and(|serving| serving.release == *newest && serving.is_verified);
+        !serves && !standing.failed.iter().any(|(failed, _)| failed == newest)
+    })
 }
 
 /// Returns the release that was named, else the newest that is available; else what to exit with, which is said.

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::deploy::settle_all;
 use super::depot::Depot;
 use super::execute::{Execution, How};
 use super::failing::Failing;
@@ -104,10 +105,9 @@ fn make(global: &Global, arguments: &Arguments, screen: &mut Screen) -> Result<E
     if let Some(trouble) = session.close() {
         screen.warn(&trouble);
     }
-    if let Some(released) = released? {
-        tell(&released, how.format, screen);
-    }
-    Ok(exit)
+    let Some(released) = released? else { return Ok(exit) };
+    tell(&released, how.format, screen);
+    settle_all(global, &project, &depot, screen)
 }
 
 /// Returns the commit that is checked out; it must be all that lies there, unless `dirty`.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
-use crate::project::{Project, Said, git, said};
+use crate::project::{Project, Said, git, said, until};
 
 /// A site of one page; a release of it works where its page says hello.
 const SITE: &str = r#"
@@ -128,6 +128,38 @@ fn a_release_goes_from_one_environment_to_the_next() {
     assert!(again.stderr.contains("serves there already"), "{}", again.stderr);
     let unknown = shop.shipway(&["promote", "producton"]).exits(2);
     assert!(unknown.stderr.contains("an environment with a similar name exists: `production`"), "{}", unknown.stderr);
+}
+
+#[test]
+fn what_is_automatic_comes_in_by_itself_unless_it_failed() {
+    let shop = Shop::new();
+    let file = shop.project.read("pipeline.toml");
+    let automatic = file.replace("[environments.staging]\n", "[environments.staging]\npromote = \"auto\"\n");
+    shop.project
+        .write("pipeline.toml", automatic.replace("from = [\"staging\"]\n", "from = [\"staging\"]\nsoak = \"2s\"\npromote = \"auto\"\n"));
+    let first = shop.release("hello 1\n");
+    assert_eq!(shop.page("staging").as_deref(), Some("hello 1\n"), "by the release itself");
+    let soaked = |page: &str| {
+        shop.shipway(&["settle"]).exits(0);
+        shop.page("production").as_deref() == Some(page)
+    };
+    assert_eq!(shop.page("production"), None, "it soaks");
+    until("it has soaked", || soaked("hello 1\n"));
+    // One that fails is tried once.
+    shop.project.write("page.txt", "bye\n");
+    shop.commit("bye");
+    shop.shipway(&["release"]).exits(4);
+    let before = shop.shipway(&["log"]).stdout.lines().count();
+    shop.shipway(&["settle"]).exits(0);
+    assert_eq!(shop.shipway(&["log"]).stdout.lines().count(), before, "nothing is due");
+    assert_eq!(shop.status("staging")["release"]["id"], first);
+    // A paused one is left alone.
+    shop.shipway(&["pause", "staging", "--reason", "x"]).exits(0);
+    shop.release("hello 2\n");
+    assert_eq!(shop.page("staging").as_deref(), Some("hello 1\n"));
+    shop.shipway(&["resume", "staging", "--reason", "x"]).exits(0);
+    shop.shipway(&["settle", "staging"]).exits(0);
+    assert_eq!(shop.page("staging").as_deref(), Some("hello 2\n"));
 }
 
 #[test]

@@ -82,8 +82,8 @@ pub(super) fn audit(global: &Global, arguments: &Audit, screen: &mut Screen) -> 
         let object = json!({ "entries": history.entries.len(), "signatures": signatures, "contents": contents, "troubles": troubles });
         screen.print(&format!("{object}\n"));
     } else {
-        let looked = [count(history.entries.len(), "entry"), count(signatures, "signature"), count(contents, "content")];
-        screen.print(&format!("looked at {}\n", looked.join(", ").replace("entrys", "entries")));
+        let looked = [count(history.entries.len(), "deed"), count(signatures, "signature"), count(contents, "content")];
+        screen.print(&format!("looked at {}\n", looked.join(", ")));
         troubles.iter().for_each(|trouble| screen.complain(trouble, None));
     }
     Ok(if troubles.is_empty() { Exit::Passed } else { Exit::Failed })

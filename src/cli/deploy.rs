@@ -219,6 +219,11 @@ pub(super) fn plan(global: &Global, arguments: &Plan, screen: &mut Screen) -> Re
     screen.show(&format!("plan     {}\n", site.plan(&released.release)));
     screen.show(&format!("release  {} ({}), commit {}\n", visible(&released.name), &released.release[..12], &released.commit[..12]));
     screen.show(&format!("to       {}, where {serves} serves; as commit {} says\n", environment.name, &site.head.commit[..12]));
+    if let Some(like) = environment.like.map(|id| project.pipeline.delivery.environment(id)) {
+        let differences = environment.differences(like).iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+        let differences = if differences.is_empty() { "nothing".to_owned() } else { differences };
+        screen.show(&format!("like     {}, but for {differences}\n", like.name));
+    }
     for asked in site.ask(&history, &released, true, screen)? {
         let verdict = match asked.verdict {
             Verdict::Yes => "yes".to_owned(),

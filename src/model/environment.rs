@@ -46,6 +46,37 @@ pub struct Environment {
     pub rollout: Rollout,
 }
 
+impl Environment {
+    /// Returns the keys of the file in which it differs from another one, in their order here.
+    pub fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let (a, b) = (&self.admission, &other.admission);
+        let (to, from) = (&self.rollout, &other.rollout);
+        let is_same = |one: &[Step], two: &[Step]| format!("{one:?}") == format!("{two:?}");
+        let keys = [
+            ("target", self.target == other.target),
+            ("promote", self.is_automatic == other.is_automatic),
+            ("env", self.env == other.env),
+            ("pass-env", self.pass_env == other.pass_env),
+            ("secrets", self.secrets == other.secrets),
+            ("timeout", self.timeout == other.timeout),
+            ("provision", is_same(&self.provision, &other.provision)),
+            ("verify", is_same(&self.verify, &other.verify)),
+            ("from", (&a.from, a.from_all) == (&b.from, b.from_all)),
+            ("soak", a.soak == b.soak),
+            ("freeze", a.freeze == b.freeze),
+            ("policy", a.policy.iter().map(Glob::path).eq(b.policy.iter().map(Glob::path))),
+            ("gates", is_same(&a.gates, &b.gates)),
+            ("approve", a.approve == b.approve),
+            ("rollout", to.weights == from.weights),
+            ("pause", to.pause == from.pause),
+            ("analysis", format!("{:?}", to.analysis) == format!("{:?}", from.analysis)),
+            ("keep", to.keep == from.keep),
+            ("on-abort", is_same(&to.on_abort, &from.on_abort)),
+        ];
+        keys.into_iter().filter(|(_, is_same)| !is_same).map(|(key, _)| key).collect()
+    }
+}
+
 /// What has to hold before a release comes in, in the order in which it is asked.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Admission {

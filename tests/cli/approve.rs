@@ -205,6 +205,19 @@ fn a_gate_says_yes_not_yet_or_no() {
 }
 
 #[test]
+fn a_plan_says_how_an_environment_differs_from_the_one_it_is_like() {
+    let shop = Shop::new(
+        "verify = [\"true\"]\n[environments.staging]\nlike = \"production\"\ntarget = \"other\"\nenv = { A = \"1\" }\n[targets.other]\nkind = \"directory\"\npath = \"OTHER\"",
+    );
+    shop.commit();
+    shop.shipway(&["release"]).exits(0);
+    let plan = shop.shipway(&["plan", "staging"]).exits(0).stdout;
+    assert!(plan.contains("like     production, but for `target`, `env`\n"), "{plan}");
+    assert!(plan.contains("verify   $ true\n"), "{plan}");
+    assert!(!shop.serves(), "a plan changes nothing");
+}
+
+#[test]
 fn nothing_comes_in_while_it_is_frozen() {
     let shop = Shop::new("freeze = [{ from = \"2000-01-01\", to = \"2999-01-01\", zone = \"UTC\" }]");
     shop.commit();

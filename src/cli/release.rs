@@ -29,10 +29,8 @@ use crate::git::state::Head;
 use crate::ledger::entry::{Deed, Entry, Released};
 use crate::ledger::history::History;
 use crate::model::delivery::ReleaseRule;
-use crate::model::event::Listener;
 use crate::model::outcome::Exit;
 use crate::model::select::{Request, Selection};
-use crate::report::terminal::TerminalReporter;
 
 /// The flags of `release`.
 #[derive(Debug, Args)]
@@ -99,7 +97,7 @@ fn make(global: &Global, arguments: &Arguments, screen: &mut Screen) -> Result<E
     execution.ask_for_nothing();
     let mut exit = execution.go(run, &project, &[], reports, screen);
     if arguments.twice && exit == Exit::Passed {
-        exit = again(&project, &session, &execution, how.format, screen)?;
+        exit = twice::again(&project, &session, &execution, how.format, screen)?;
     }
     let released = (exit == Exit::Passed).then(|| release(&project, rule, &depot, &head, &execution.memory, arguments.dirty)).transpose();
     if let Some(trouble) = session.close() {
@@ -119,16 +117,6 @@ fn clean_head(depot: &Depot, dirty: bool) -> Result<Head, Failing> {
         return Err(anyhow::anyhow!("a release is made from what a commit has, and {dirt}\n  help: {help}").into());
     }
     Ok(head)
-}
-
-/// Runs the stages once more in another place, and says what came of it.
-fn again(project: &Project, session: &Session, execution: &Execution<'_>, format: Format, screen: &mut Screen) -> Result<Exit, Failing> {
-    let Some((options, settings)) = execution.done() else { return Ok(Exit::Passed) };
-    let mut reporter = TerminalReporter::new(settings, &mut screen.out, &mut screen.err);
-    let listeners: &mut [&mut dyn Listener] = if format == Format::Json { &mut [] } else { &mut [&mut reporter] };
-    let (exit, lines) = twice::again(project, session, &execution.memory, options, listeners)?;
-    lines.iter().for_each(|line| screen.say(line));
-    Ok(exit)
 }
 
 /// Takes what passed into a release, and records it.

@@ -19,10 +19,8 @@ use crate::engine::plan::Plan;
 use crate::engine::predict::{Foresight, Prediction};
 use crate::engine::run::Run;
 use crate::engine::traces::Belief;
-use crate::model::event::Listener;
 use crate::model::outcome::Exit;
 use crate::model::select::{Request, Selection};
-use crate::report::terminal::TerminalReporter;
 
 /// The flags of `run`.
 #[derive(Debug, Args)]
@@ -88,22 +86,11 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
     let told: Vec<String> = told.into_iter().take(if global.verbose { usize::MAX } else { 1 }).collect();
     let mut exit = execution.go(run, &project, &told, reports, screen);
     if arguments.twice && exit == Exit::Passed {
-        exit = again(&project, &session, &execution, how.format, screen)?;
+        exit = twice::again(&project, &session, &execution, how.format, screen)?;
     }
     if let Some(trouble) = session.close() {
         screen.warn(&trouble);
     }
-    Ok(exit)
-}
-
-/// Runs once more in another place, and says what came of it.
-fn again(project: &Project, session: &Session, execution: &Execution<'_>, format: Format, screen: &mut Screen) -> Result<Exit, Failing> {
-    let Some((options, settings)) = execution.done() else { return Ok(Exit::Passed) };
-    let mut reporter = TerminalReporter::new(settings, &mut screen.out, &mut screen.err);
-    // Programs that read events expect those of one run.
-    let listeners: &mut [&mut dyn Listener] = if format == Format::Json { &mut [] } else { &mut [&mut reporter] };
-    let (exit, lines) = twice::again(project, session, &execution.memory, options, listeners)?;
-    lines.iter().for_each(|line| screen.say(line));
     Ok(exit)
 }
 

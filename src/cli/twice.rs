@@ -4,8 +4,11 @@ use std::time::Instant;
 
 use anyhow::Context;
 
+use super::execute::Execution;
 use super::failing::Failing;
+use super::flags::Format;
 use super::project::Project;
+use super::screen::Screen;
 use super::session::Session;
 use super::signals;
 use crate::base::text::{count, visible};
@@ -16,10 +19,27 @@ use crate::engine::run::{Means, Options, Run};
 use crate::engine::traces::Belief;
 use crate::model::event::Listener;
 use crate::model::outcome::Exit;
+use crate::report::terminal::TerminalReporter;
 
-/// Runs the plan that `memory` knows, and that has passed, once more in a copy of the project, without the store, and compares the outputs.
-/// Says what came of it. Exit 1 where they differ, or where the second run does not pass.
+/// Runs a plan that has passed once more in a copy of the project, without the store, and compares the outputs. Says what came of it. Exit 1 where
+/// they differ, or where the second run does not pass.
 pub(super) fn again(
+    project: &Project,
+    session: &Session,
+    execution: &Execution<'_>,
+    format: Format,
+    screen: &mut Screen,
+) -> Result<Exit, Failing> {
+    let Some((options, settings)) = execution.done() else { return Ok(Exit::Passed) };
+    let mut reporter = TerminalReporter::new(settings, &mut screen.out, &mut screen.err);
+    // Programs that read events expect those of one run.
+    let listeners: &mut [&mut dyn Listener] = if format == Format::Json { &mut [] } else { &mut [&mut reporter] };
+    let (exit, lines) = run_there(project, session, &execution.memory, options, listeners)?;
+    lines.iter().for_each(|line| screen.say(line));
+    Ok(exit)
+}
+
+fn run_there(
     project: &Project,
     session: &Session,
     memory: &Memory<'_>,

@@ -117,6 +117,7 @@ fn bring(
         screen.say(&format!("{name}: waits: paused by {who}: {}: shipway resume {name}, or name a release", visible(reason)));
         return Ok(Exit::Waiting);
     }
+    refuse_unused(project, environment)?;
     let released = match choose(&site, &history, release, screen)? {
         Ok(released) => released,
         Err(exit) => return Ok(exit),
@@ -129,6 +130,24 @@ fn bring(
         return Ok(exit);
     }
     site.begin(&released, &standing, Cause::Promote, None, screen)
+}
+
+/// Refuses what this version reads and cannot do yet: what is declared must not be passed over.
+fn refuse_unused(project: &Project, environment: &Environment) -> Result<(), Failing> {
+    let rollout = &environment.rollout;
+    let unused = [
+        ("rollout", rollout.weights != [100]),
+        ("analysis", rollout.analysis.is_some()),
+        ("keep", rollout.keep.is_some()),
+        ("on-abort", !rollout.on_abort.is_empty()),
+        ("share", project.pipeline.delivery.share),
+    ];
+    let Some((key, _)) = unused.into_iter().find(|(_, is_there)| *is_there) else { return Ok(()) };
+    let help = "take it out, if a release may come in without it";
+    Err(Failing::usage_with_help(
+        format!("this version reads `{key}` and cannot do it yet, so nothing is promoted to `{}`", environment.name),
+        help,
+    ))
 }
 
 /// The flags of `settle`.

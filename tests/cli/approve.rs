@@ -258,3 +258,14 @@ fn a_paused_environment_waits_for_whoever_names_no_release() {
     shop.shipway(&["resume", "production", "--reason", "back"]).exits(0);
     shop.promote(0);
 }
+
+#[test]
+fn what_cannot_be_done_yet_is_not_passed_over() {
+    for rule in ["rollout = [5, 100]", "analysis = { run = \"true\" }", "keep = \"1m\"", "on-abort = [\"true\"]"] {
+        let shop = Shop::new(rule);
+        shop.commit();
+        shop.shipway(&["release"]).exits(0);
+        assert!(shop.promote(2).contains("cannot do it yet"), "{rule}");
+        assert!(!shop.serves(), "{rule}");
+    }
+}

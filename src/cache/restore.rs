@@ -216,7 +216,6 @@ impl Waiting {
     }
 }
 
-/// Removes what a killed run left, a folder or a file.
 /// Removes what a killed run left, which is mostly nothing.
 fn clear(path: &Path) -> io::Result<()> {
     match remove(path) {
@@ -225,6 +224,7 @@ fn clear(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Removes a folder or a file.
 fn remove(path: &Path) -> io::Result<()> {
     let removed = fs::remove_dir_all(path);
     removed.or_else(|error| if error.kind() == io::ErrorKind::NotADirectory { fs::remove_file(path) } else { Err(error) })

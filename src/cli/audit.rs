@@ -71,6 +71,12 @@ pub(super) fn audit(global: &Global, arguments: &Audit, screen: &mut Screen) -> 
                 continue;
             }
         };
+        if released.evidence.is_some() {
+            contents += 1;
+            if let Err(error) = depot.evidence(released) {
+                troubles.push(format!("{}: {error}", visible(&released.name)));
+            }
+        }
         for (artifact, digest) in artifacts.iter().filter_map(|artifact| Some((artifact, artifact.digest()?))) {
             contents += 1;
             if let Err(error) = depot.vault.open_verified(&artifact.name, &digest) {

@@ -9,6 +9,7 @@ use super::project::Project;
 use super::session::user_data;
 use crate::base::digest::Hash;
 use crate::base::text::visible;
+use crate::delivery::evidence::Evidence;
 use crate::delivery::manifest::Manifest;
 use crate::delivery::vault::{Vault, VaultError};
 use crate::git::home::Home;
@@ -52,6 +53,16 @@ impl Depot {
         let id = Hash::parse(&released.release).ok_or_else(|| anyhow::anyhow!("the ledger is damaged: `{}` is no id", released.release))?;
         let manifest = self.vault.manifest(&id).map_err(|error| elsewhere(error, entry))?;
         Ok((released, manifest))
+    }
+
+    /// Returns what is known of the run that made a release.
+    pub(super) fn evidence(&self, released: &Released) -> Result<Evidence, VaultError> {
+        let hash = released.evidence.as_deref().and_then(Hash::parse);
+        let missing = || VaultError::Missing {
+            what: format!("the evidence of the release {}", released.release),
+            folder: self.vault.folder().to_owned(),
+        };
+        self.vault.evidence(&hash.ok_or_else(missing)?, &released.release)
     }
 }
 

@@ -23,6 +23,7 @@ use super::session::{Session, Wish};
 use super::signals;
 use crate::base::parallel::processors;
 use crate::base::program::plain;
+use crate::delivery::evidence::Gathering;
 use crate::engine::checkout::CacheMode;
 use crate::engine::memory::Memory;
 use crate::engine::plan::Plan;
@@ -167,6 +168,8 @@ pub(super) struct Execution<'a> {
     options: Option<Options>,
     /// When its steps ran.
     pub(super) steps: Steps,
+    /// Hears what a release of it is judged by; where one is to be made.
+    pub(super) gathering: Option<Gathering>,
 }
 
 /// Hears when the steps of a run ran.
@@ -211,7 +214,7 @@ impl<'a> Execution<'a> {
         let settings = settings(global, how, plan, screen);
         let belief = Belief::Traces { replays: replays(how, &settings, reports) };
         let memory = run.prepare(plan, &session.means(), how.jobs(), belief)?;
-        Ok(Self { how, session, memory, settings, began, options: None, steps: Steps::default() })
+        Ok(Self { how, session, memory, settings, began, options: None, steps: Steps::default(), gathering: None })
     }
 
     /// Notes that nobody asked for these stages as such: what a single one printed when it passed is no news.
@@ -240,16 +243,14 @@ impl<'a> Execution<'a> {
         self.settings.dialect = Dialect::of(|name| std::env::var(name).ok(), &project.kept);
         let (memory, means) = (&self.memory, self.session.means());
         let recorded = recorder.error().is_none();
+        let go = |reporter: &mut dyn Listener| {
+            let listeners: &mut [&mut dyn Listener] =
+                &mut [&mut self.steps, &mut self.gathering, &mut recorder, &mut reports, &mut summary, reporter];
+            run.go(memory, options, &means, listeners)
+        };
         let exit = match self.how.format {
-            Format::Json => {
-                let mut reporter = JsonReporter::new(&mut screen.out);
-                run.go(memory, options, &means, &mut [&mut self.steps, &mut recorder, &mut reports, &mut summary, &mut reporter])
-            }
-            Format::Text => {
-                let mut reporter = TerminalReporter::new(self.settings.clone(), &mut screen.out, &mut screen.err);
-                let listeners: &mut [&mut dyn Listener] = &mut [&mut self.steps, &mut recorder, &mut reports, &mut summary, &mut reporter];
-                run.go(memory, options, &means, listeners)
-            }
+            Format::Json => go(&mut JsonReporter::new(&mut screen.out)),
+            Format::Text => go(&mut TerminalReporter::new(self.settings.clone(), &mut screen.out, &mut screen.err)),
         };
         if let Some(error) = recorder.error().filter(|_| recorded) {
             screen.warn(&format!("the record of this run is not whole: {error}"));

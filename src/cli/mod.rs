@@ -5,6 +5,7 @@ mod app;
 mod audit;
 mod cache;
 mod check;
+mod context;
 mod crew;
 mod deploy;
 mod depot;

@@ -20,6 +20,7 @@ use super::{signals, twice};
 use crate::base::digest::Hash;
 use crate::base::size;
 use crate::base::text::{count, visible};
+use crate::delivery::evidence::{Evidence, Gathering};
 use crate::delivery::manifest::{Manifest, Mode};
 use crate::delivery::package::{Source, package};
 use crate::engine::memory::Memory;
@@ -95,11 +96,14 @@ fn make(global: &Global, arguments: &Arguments, screen: &mut Screen) -> Result<E
     let reports = Reports::new(&project, &[])?;
     let mut execution = Execution::prepare(&run, global, how, &plan, &session, &reports, screen)?;
     execution.ask_for_nothing();
+    execution.gathering = Some(Gathering::default());
     let mut exit = execution.go(run, &project, &[], reports, screen);
     if arguments.twice && exit == Exit::Passed {
         exit = twice::again(&project, &session, &execution, how.format, screen)?;
     }
-    let released = (exit == Exit::Passed).then(|| release(&project, rule, &depot, &head, &execution.memory, arguments.dirty)).transpose();
+    let evidence = execution.gathering.take().unwrap_or_default().evidence();
+    let makes = || release(&project, rule, &depot, &head, &execution.memory, &evidence, arguments.dirty);
+    let released = (exit == Exit::Passed).then(makes).transpose();
     if let Some(trouble) = session.close() {
         screen.warn(&trouble);
     }
@@ -126,6 +130,7 @@ fn release(
     depot: &Depot,
     head: &Head,
     memory: &Memory<'_>,
+    evidence: &Evidence,
     dirty: bool,
 ) -> Result<Released, Failing> {
     let pipeline = &project.pipeline;
@@ -149,31 +154,26 @@ fn release(
         }
     }
     let stages = stages.iter().map(|id| pipeline.stage(*id).name.to_string()).collect();
-    record(depot, &manifest, head, &pipeline.name, stages, rule.irreversible)
-}
-
-fn record(
-    depot: &Depot,
-    manifest: &Manifest,
-    head: &Head,
-    pipeline: &str,
-    stages: Vec<String>,
-    irreversible: bool,
-) -> Result<Released, Failing> {
-    let id = manifest.id().to_string();
-    let mut made = Released {
+    let evidence = depot.vault.writable().map_err(anyhow::Error::new)?.put(&evidence.bytes()).context("the evidence cannot be kept")?;
+    let made = Released {
+        release: manifest.id().to_string(),
         name: String::new(),
-        pipeline: pipeline.to_owned(),
+        pipeline: pipeline.name.clone(),
         commit: head.commit.clone(),
         dirty: manifest.dirty,
         author: head.author.clone(),
         committed_at: Timestamp::from_second(head.committed_at).unwrap_or_default(),
         stages,
+        evidence: Some(evidence.hash.to_string()),
         artifacts: manifest.artifacts.len(),
         size: manifest.size(),
-        irreversible,
-        release: id,
+        irreversible: rule.irreversible,
     };
+    record(depot, &manifest, made)
+}
+
+/// Records a release that was made, and gives it a name.
+fn record(depot: &Depot, manifest: &Manifest, mut made: Released) -> Result<Released, Failing> {
     depot.journal.add(&mut |history| {
         made.name = name_in(history, manifest, &made.release);
         let is_known = history.releases().iter().any(|(_, other)| **other == made);

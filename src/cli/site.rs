@@ -5,7 +5,6 @@ use std::path::Path;
 
 use anyhow::Context;
 use jiff::Timestamp;
-use serde_json::{Value, json};
 
 use super::crew::Crew;
 use super::depot::{Depot, elsewhere};
@@ -17,11 +16,12 @@ use super::screen::Screen;
 use crate::base::digest::Hash;
 use crate::base::text::visible;
 use crate::delivery::admission::{Asked, Verdict, available, frozen};
+use crate::delivery::approval::Question;
 use crate::delivery::directory::Directory;
+use crate::delivery::policy;
 use crate::delivery::promote::{Deployment, Left};
 use crate::delivery::rollout::Shape;
 use crate::delivery::target::{Candidate, Target};
-use crate::delivery::{approval, policy};
 use crate::git::state::Head;
 use crate::ledger::entry::{Cause, Deed, Ending, Phase, Released, Started, short};
 use crate::ledger::history::History;
@@ -81,12 +81,12 @@ impl Site<'_> {
             let root = &self.project.root;
             let release = self.candidate(&released.release).map_err(|error| anyhow::anyhow!(error))?;
             let files = policy::files(root, &admission.policy).context("the files of `policy` cannot be found")?;
-            asked.push(Asked::new("policy", policy::ask(root, &files, &self.context(released, &release))));
+            asked.push(Asked::new("policy", policy::ask(root, &files, &self.context(history, released, &release, now)?)));
         }
         if !admission.gates.is_empty() && goes_on(&asked) {
             let crew = self.crew()?;
             let release = self.candidate(&released.release).map_err(|error| anyhow::anyhow!(error))?;
-            let context = self.context(released, &release);
+            let context = self.context(history, released, &release, now)?;
             for gate in &admission.gates {
                 if goes_on(&asked) {
                     asked.push(Asked::new("gate", crew.ask(gate, &release, &context, screen)));
@@ -94,26 +94,15 @@ impl Site<'_> {
             }
         }
         if let Some(rule) = admission.approve.as_ref().filter(|_| goes_on(&asked)) {
-            let (root, plan) = (&self.project.root, self.plan(&released.release));
-            asked.push(Asked::new("approve", approval::ask(rule, root, history, &environment.name, released, &plan, now)));
+            let (signers, plan) = (self.project.root.join(&rule.signers), self.plan(&released.release));
+            let question = Question { rule, signers: &signers, environment: &environment.name, released, plan: &plan, now };
+            asked.push(Asked::new("approve", question.ask(history)));
         }
         if !admission.freeze.is_empty() && !all && goes_on(&asked) {
             // A gate may have taken its time.
             asked.push(Asked::new("freeze", frozen(environment, Timestamp::now())));
         }
         Ok(asked)
-    }
-
-    /// Returns what gates are told.
-    fn context(&self, released: &Released, release: &Candidate) -> Value {
-        json!({
-            "release": released,
-            "artifacts": release.manifest.artifacts,
-            "environment": self.environment.name,
-            "commit": self.head.commit,
-            "plan": self.plan(&released.release),
-            "now": Timestamp::now().to_string(),
-        })
     }
 
     /// Says which gate refuses the release, and returns what to exit with.

@@ -2,12 +2,12 @@
 //!
 //! What is signed is the plan's digest, whether it is agreed to, and when: an old signature is not a new one.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use jiff::{Timestamp, ToSpan};
+use serde::Serialize;
 
 use super::admission::Verdict;
 use crate::base::program;
@@ -96,54 +96,113 @@ pub fn signer(signed: &Signed, agrees: bool, signers: &Path) -> Result<String, S
     Ok(principal)
 }
 
-/// Tells whether enough of those who have to agree do.
-pub fn ask(
-    rule: &ApprovalRule,
-    root: &Path,
-    history: &History,
-    environment: &str,
-    released: &Released,
-    plan: &str,
-    now: Timestamp,
-) -> Verdict {
-    if released.dirty {
-        return Verdict::No("it was made with changes that no commit has, so nobody can know what they agree to".to_owned());
-    }
-    let signers = root.join(&rule.signers);
-    if !signers.is_file() {
-        return Verdict::No(format!("the file of those who may sign, `{}`, is not there", visible(&rule.signers)));
-    }
-    // Of each the last word.
-    let mut said: BTreeMap<String, Result<(), String>> = BTreeMap::new();
-    let mut worthless = Vec::new();
-    for recorded in &history.entries {
-        let Some((signed, agrees)) = recorded.entry.deed.signed() else { continue };
-        if signed.environment != environment || signed.release != released.release {
-            continue;
-        }
-        let whose = visible(&recorded.entry.actor.email).into_owned();
-        if signed.plan != plan {
-            worthless.push(format!("that of {whose} is for another plan"));
-            continue;
-        }
-        match signer(signed, agrees, &signers) {
-            Err(why) => worthless.push(format!("that of {whose} counts for nothing: {why}")),
-            Ok(who) if agrees && rule.not_author && who == released.author => {
-                worthless.push(format!("{} wrote the commit, and does not count", visible(&who)));
+/// What somebody said of a plan, and whether it counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Opinion {
+    /// Who signed it; where that is not known, who recorded it.
+    pub who: String,
+    /// When it was signed.
+    pub when: Timestamp,
+    /// Whether it agrees.
+    pub verdict: Word,
+    /// Whether it counts: it was signed by whom it may, for this plan, lately enough, and is the last word of whoever signed it.
+    pub valid: bool,
+    /// In the words of whoever signed it.
+    pub reason: String,
+    /// Why it does not count, in words.
+    pub why_not: Option<String>,
+}
+
+/// Yes or no to a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Word {
+    /// It is agreed to.
+    Approved,
+    /// It is not.
+    Rejected,
+}
+
+/// What is judged: which release is to come where, by which plan.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'q> {
+    /// What has to hold.
+    pub rule: &'q ApprovalRule,
+    /// The file of those who may sign.
+    pub signers: &'q Path,
+    /// The environment.
+    pub environment: &'q str,
+    /// The release.
+    pub released: &'q Released,
+    /// The plan's digest.
+    pub plan: &'q str,
+    /// When.
+    pub now: Timestamp,
+}
+
+impl Question<'_> {
+    /// Returns what was said of bringing the release there, the first first.
+    pub fn opinions(&self, history: &History) -> Vec<Opinion> {
+        let mut opinions: Vec<Opinion> = Vec::new();
+        for recorded in &history.entries {
+            let Some((signed, agrees)) = recorded.entry.deed.signed() else { continue };
+            if signed.environment != self.environment || signed.release != self.released.release {
+                continue;
             }
-            Ok(who) if agrees && is_over(rule, signed.at, now) => worthless.push(format!("that of {} has expired", visible(&who))),
-            Ok(who) => drop(said.insert(who, if agrees { Ok(()) } else { Err(signed.reason.clone()) })),
+            let by = &recorded.entry.actor.email;
+            let (who, why_not) = match self.judge(signed, agrees) {
+                Ok(who) => (who, None),
+                Err((who, why)) => (who.unwrap_or_else(|| by.clone()), Some(why)),
+            };
+            if why_not.is_none() {
+                // Of each the last word.
+                for earlier in opinions.iter_mut().filter(|earlier| earlier.valid && earlier.who == who) {
+                    (earlier.valid, earlier.why_not) = (false, Some("it was not the last word".to_owned()));
+                }
+            }
+            let verdict = if agrees { Word::Approved } else { Word::Rejected };
+            opinions.push(Opinion { who, when: signed.at, verdict, valid: why_not.is_none(), reason: signed.reason.clone(), why_not });
         }
+        opinions
     }
-    if let Some((who, reason)) = said.iter().find_map(|(who, word)| Some((who, word.as_ref().err()?))) {
-        return Verdict::No(format!("rejected by {}: {}", visible(who), visible(reason)));
+
+    /// Returns who signed this; or why it does not count, and whose it is where that is known.
+    fn judge(&self, signed: &Signed, agrees: bool) -> Result<String, (Option<String>, String)> {
+        if signed.plan != self.plan {
+            return Err((None, "it is for another plan".to_owned()));
+        }
+        let who = signer(signed, agrees, self.signers).map_err(|why| (None, why))?;
+        if agrees && self.rule.not_author && who == self.released.author {
+            return Err((Some(who), "who wrote the commit does not count".to_owned()));
+        }
+        if agrees && is_over(self.rule, signed.at, self.now) {
+            return Err((Some(who), "it has expired".to_owned()));
+        }
+        Ok(who)
     }
-    let wanted = rule.count as usize;
-    if said.len() >= wanted {
-        return Verdict::Yes;
+
+    /// Tells whether enough of those who have to agree do.
+    pub fn ask(&self, history: &History) -> Verdict {
+        if self.released.dirty {
+            return Verdict::No("it was made with changes that no commit has, so nobody can know what they agree to".to_owned());
+        }
+        if !self.signers.is_file() {
+            return Verdict::No(format!("the file of those who may sign, `{}`, is not there", visible(&self.rule.signers)));
+        }
+        let opinions = self.opinions(history);
+        let valid = |word: Word| opinions.iter().filter(move |opinion| opinion.valid && opinion.verdict == word);
+        if let Some(Opinion { who, reason, .. }) = valid(Word::Rejected).next() {
+            return Verdict::No(format!("rejected by {}: {}", visible(who), visible(reason)));
+        }
+        let (given, wanted) = (valid(Word::Approved).count(), self.rule.count as usize);
+        if given >= wanted {
+            return Verdict::Yes;
+        }
+        let worthless = |opinion: &Opinion| Some(format!("that of {}: {}", visible(&opinion.who), opinion.why_not.as_ref()?));
+        let worthless: Vec<String> = opinions.iter().filter_map(worthless).collect();
+        let why = if worthless.is_empty() { String::new() } else { format!(" ({})", worthless.join("; ")) };
+        Verdict::NotYet(format!("{given} of {} given{why}: shipway approve {}", count(wanted, "approval"), self.environment))
     }
-    let why = if worthless.is_empty() { String::new() } else { format!(" ({})", worthless.join("; ")) };
-    Verdict::NotYet(format!("{} of {} given{why}: shipway approve {environment}", said.len(), count(wanted, "approval")))
 }
 
 fn is_over(rule: &ApprovalRule, at: Timestamp, now: Timestamp) -> bool {

@@ -10,6 +10,7 @@ pub mod admission;
 pub mod approval;
 pub mod archive;
 pub mod directory;
+pub mod evidence;
 pub mod freeze;
 pub mod manifest;
 pub mod metrics;

@@ -1,11 +1,13 @@
 //! Where the bytes of releases are kept: never swept, and verified before every use.
 //!
-//! A content-addressed store, as results are kept in; a release's manifest is one of the contents, under the release's id.
+//! A content-addressed store, as results are kept in; a release's manifest is one of the contents, under the release's id, and so is what is
+//! known of the run that made it.
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::evidence::Evidence;
 use super::manifest::Manifest;
 use crate::base::digest::{Digest, Hash};
 use crate::store::blobs::BlobError;
@@ -74,10 +76,23 @@ impl Vault {
     /// Where it is not here, or not what it was.
     pub fn manifest(&self, id: &Hash) -> Result<Manifest, VaultError> {
         let what = || format!("the release {id}");
-        let store = self.readable(&what)?;
-        let read = store.named(id).map_err(BlobError::Io).and_then(|digest| store.read(&digest));
-        let bytes = read.map_err(|error| self.explain(error, &what))?;
-        Manifest::parse(&bytes).ok_or_else(|| self.explain(BlobError::Damaged, &what))
+        Manifest::parse(&self.text(id, &what)?).ok_or_else(|| self.explain(BlobError::Damaged, &what))
+    }
+
+    /// Returns what is known of the run that made the release `id`.
+    ///
+    /// # Errors
+    /// Where it is not here, or not what it was.
+    pub fn evidence(&self, digest: &Hash, id: &str) -> Result<Evidence, VaultError> {
+        let what = || format!("the evidence of the release {id}");
+        Evidence::parse(&self.text(digest, &what)?).ok_or_else(|| self.explain(BlobError::Damaged, &what))
+    }
+
+    /// Returns the content of this hash, verified.
+    fn text(&self, hash: &Hash, what: &dyn Fn() -> String) -> Result<Vec<u8>, VaultError> {
+        let store = self.readable(what)?;
+        let read = store.named(hash).map_err(BlobError::Io).and_then(|digest| store.read(&digest));
+        read.map_err(|error| self.explain(error, what))
     }
 
     /// Returns a content, verified as a whole.

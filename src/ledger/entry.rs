@@ -240,6 +240,9 @@ pub struct Released {
     pub committed_at: Timestamp,
     /// The stages that had passed.
     pub stages: Vec<String>,
+    /// The hash of what is known of the run in which they did; none in records of versions that did not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
     /// How many artifacts it has.
     pub artifacts: usize,
     /// How many bytes they have.
@@ -334,6 +337,7 @@ mod tests {
             author: "ann@example.org".to_owned(),
             committed_at: Timestamp::from_second(5).unwrap(),
             stages: vec!["test".to_owned()],
+            evidence: None,
             artifacts: 2,
             size: 10,
             irreversible: false,

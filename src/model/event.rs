@@ -223,6 +223,19 @@ pub trait Listener {
     }
 }
 
+/// Somebody who may not be there.
+impl<L: Listener> Listener for Option<L> {
+    fn hear(&mut self, event: &Event) {
+        if let Some(listener) = self {
+            listener.hear(event);
+        }
+    }
+
+    fn idle(&mut self) -> Option<Duration> {
+        self.as_mut().and_then(Listener::idle)
+    }
+}
+
 impl Event {
     /// Returns the event as one line of JSON, without the newline.
     pub fn to_json(&self) -> String {

@@ -21,6 +21,16 @@ pub enum Span {
     Once(DateTime, DateTime),
 }
 
+impl Span {
+    /// Returns its two ends in words.
+    pub fn words(&self) -> (String, String) {
+        match self {
+            Self::Weekly(from, to) => (from.to_string(), to.to_string()),
+            Self::Once(from, to) => (from.to_string(), to.to_string()),
+        }
+    }
+}
+
 /// A time of the week.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct WeekTime {

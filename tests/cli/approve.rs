@@ -21,13 +21,13 @@ kind = "directory"
 path = "SITE"
 "#;
 
-struct Shop {
-    project: Project,
-    outside: tempfile::TempDir,
+pub(crate) struct Shop {
+    pub(crate) project: Project,
+    pub(crate) outside: tempfile::TempDir,
 }
 
 impl Shop {
-    fn new(rules: &str) -> Self {
+    pub(crate) fn new(rules: &str) -> Self {
         let outside = tempfile::tempdir().unwrap();
         let site = outside.path().join("site");
         let project = Project::new(&FILE.replace("SITE", &site.to_string_lossy()).replace("RULES", rules));
@@ -40,7 +40,7 @@ impl Shop {
     }
 
     /// Makes a key, and returns the line with which its owner may sign.
-    fn key(&self, owner: &str) -> String {
+    pub(crate) fn key(&self, owner: &str) -> String {
         let file = self.key_file(owner);
         let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", owner, "-f"]).arg(&file).status().unwrap();
         assert!(made.success());
@@ -48,34 +48,38 @@ impl Shop {
         format!("{owner} {public}")
     }
 
-    fn key_file(&self, owner: &str) -> PathBuf {
+    pub(crate) fn key_file(&self, owner: &str) -> PathBuf {
         self.outside.path().join(owner.split('@').next().unwrap())
     }
 
-    fn signs_as(&self, owner: &str) {
+    pub(crate) fn signs_as(&self, owner: &str) {
         git(self.project.path(), &["config", "user.signingkey", &self.key_file(owner).to_string_lossy()]);
         git(self.project.path(), &["config", "user.email", owner]);
     }
 
-    fn commit(&self) {
+    pub(crate) fn commit(&self) {
         git(self.project.path(), &["add", "-A"]);
         git(self.project.path(), &["-c", "user.email=ann@example.org", "commit", "-q", "-m", "x", "--allow-empty"]);
     }
 
     #[track_caller]
-    fn shipway(&self, words: &[&str]) -> Said {
+    pub(crate) fn shipway(&self, words: &[&str]) -> Said {
+        said(self.command(words))
+    }
+
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = self.project.command(words);
         command.env("XDG_DATA_HOME", self.outside.path()).env("HOME", self.outside.path());
-        said(command)
+        command
     }
 
     /// Promotes, which must end with this code; returns what is said.
     #[track_caller]
-    fn promote(&self, code: i32) -> String {
+    pub(crate) fn promote(&self, code: i32) -> String {
         self.shipway(&["promote", "production"]).exits(code).stderr
     }
 
-    fn serves(&self) -> bool {
+    pub(crate) fn serves(&self) -> bool {
         self.outside.path().join("site/current/page.html").exists()
     }
 }
@@ -94,7 +98,7 @@ fn what_is_approved_comes_in_and_nothing_else() {
     // By the author of the commit.
     shop.signs_as("ann@example.org");
     shop.shipway(&["approve", "production", "--reason", "mine"]).exits(0);
-    assert!(shop.promote(75).contains("ann@example.org wrote the commit, and does not count"));
+    assert!(shop.promote(75).contains("that of ann@example.org: who wrote the commit does not count"));
     // By somebody who may not.
     shop.signs_as("eve@example.org");
     shop.shipway(&["approve", "production", "--reason", "please"]).exits(0);
@@ -121,7 +125,7 @@ fn an_approval_is_of_one_plan() {
     // Another commit is another plan.
     shop.commit();
     let said = shop.promote(75);
-    assert!(said.contains("that of bob@example.org is for another plan"), "{said}");
+    assert!(said.contains("that of bob@example.org: it is for another plan"), "{said}");
     // Rejected by one, it does not come in, whoever else agrees.
     shop.shipway(&["approve", "production", "--reason", "fine"]).exits(0);
     shop.signs_as("carol@example.org");
@@ -154,7 +158,7 @@ fn an_approval_expires() {
     shop.shipway(&["release"]).exits(0);
     shop.signs_as("bob@example.org");
     shop.shipway(&["approve", "production", "--reason", "fine"]).exits(0);
-    assert!(shop.promote(75).contains("that of bob@example.org has expired"));
+    assert!(shop.promote(75).contains("that of bob@example.org: it has expired"));
 }
 
 #[test]
@@ -200,7 +204,10 @@ fn a_gate_says_yes_not_yet_or_no() {
     shop.project.write("answer", "0");
     shop.promote(0);
     let context: serde_json::Value = serde_json::from_str(&shop.project.read("context.json")).unwrap();
-    assert_eq!((context["environment"].as_str(), context["artifacts"][0]["name"].as_str()), (Some("production"), Some("page.html")));
+    assert_eq!(
+        (context["environment"]["name"].as_str(), context["artifacts"][0]["name"].as_str()),
+        (Some("production"), Some("page.html"))
+    );
     assert_eq!(context["release"]["release"].as_str().unwrap().len(), 64);
 }
 

@@ -13,6 +13,7 @@ mod cache;
 mod ci;
 mod crash;
 mod environments;
+mod evidence;
 mod examples;
 mod faults;
 mod file;

@@ -1,8 +1,14 @@
-//! `run --twice`: the run again in another place, to see whether the same comes out.
+//! `run --twice` and `release --twice`: the run again under other circumstances, to see whether the same comes out.
+//!
+//! The second run is in another folder, with another `TMPDIR` and another umask, and begins later, also by a clock that counts in twos of
+//! seconds, as archives do. The clock itself is the machine's: without a program loaded into every step nobody can set it for some of them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use jiff::Timestamp;
+use rustix::fs::Mode;
+use rustix::process::umask;
 
 use super::execute::Execution;
 use super::failing::Failing;
@@ -15,11 +21,14 @@ use crate::base::text::{count, visible};
 use crate::engine::checkout::{Access, CacheMode, Checkout};
 use crate::engine::elsewhere::compare;
 use crate::engine::memory::Memory;
-use crate::engine::run::{Means, Options, Run};
+use crate::engine::run::{Interrupter, Means, Options, Run};
 use crate::engine::traces::Belief;
 use crate::model::event::Listener;
 use crate::model::outcome::Exit;
 use crate::report::terminal::TerminalReporter;
+
+/// How often a signal is looked for while the clock is waited for.
+const SLICE: Duration = Duration::from_millis(20);
 
 /// Runs a plan that has passed once more in a copy of the project, without the store, and compares the outputs. Says what came of it. Exit 1 where
 /// they differ, or where the second run does not pass.
@@ -46,22 +55,33 @@ fn run_there(
     options: &Options,
     listeners: &mut [&mut dyn Listener],
 ) -> Result<(Exit, Vec<String>), Failing> {
+    let ended = Timestamp::now();
     let folder = tempfile::Builder::new().prefix("shipway-twice-").tempdir().context("there is no place for a second run")?;
-    let there = folder.path().canonicalize().context("there is no place for a second run")?;
+    let above = folder.path().canonicalize().context("there is no place for a second run")?;
+    let (there, temporary) = (above.join("project"), above.join("tmp"));
+    for folder in [&there, &temporary] {
+        std::fs::create_dir(folder).context("there is no place for a second run")?;
+    }
+    let run = Run::new().context("no pipe can be made")?;
+    let interrupter = run.interrupter();
+    signals::listen(run.interrupter()).context("signals cannot be heard")?;
     memory.copy_to(&there, &project.file).context("the project cannot be copied for a second run")?;
+    await_later(ended, &interrupter);
+    let _mask = Mask::other();
+    let caller = session.caller.with("TMPDIR", temporary.as_os_str());
     let here = memory.plan();
     let plan = here.elsewhere(&there);
     let access = Access { store: None, mode: CacheMode::Off, force: false, paranoid: false, only_look: false };
     let (checkout, _) = Checkout::open(&there, &project.file, here.pipeline, &access);
-    let means = Means { checkout: &checkout, ..session.means() };
-    let run = Run::new().context("no pipe can be made")?;
-    signals::listen(run.interrupter()).context("signals cannot be heard")?;
+    let means = Means { checkout: &checkout, caller: &caller, ..session.means() };
     let memory = run.prepare(&plan, &means, options.jobs, Belief::Nothing)?;
     let exit =
         run.go(&memory, &Options { began: Instant::now(), notices: Vec::new(), replays: false, ..options.clone() }, &means, listeners);
+    if matches!(exit, Exit::Interrupted(_)) {
+        return Ok((exit, Vec::new()));
+    }
     if exit != Exit::Passed {
-        let why =
-            "the second run, in a copy of what the stages read, did not pass: they read more than they declare, or depend on the place";
+        let why = "the second run, in a copy of what the stages read, did not pass: they read more than they declare, or depend on the place, TMPDIR or umask";
         return Ok((exit, vec![why.to_owned()]));
     }
     let differences = compare(here, &there).context("the outputs of the two runs cannot be compared")?;
@@ -70,7 +90,37 @@ fn run_there(
     }
     let lines = differences.iter().map(|difference| {
         let more = if difference.more > 0 { format!(", +{} more", difference.more) } else { String::new() };
-        format!("`{}` gave something else in another place: {}{more}", visible(&difference.stage), visible(&difference.first))
+        format!("`{}` gave something else the second time: {}{more}", visible(&difference.stage), visible(&difference.first))
     });
     Ok((Exit::Failed, lines.collect()))
+}
+
+/// Files are made with other permissions for as long as it lives.
+struct Mask {
+    usual: Mode,
+}
+
+impl Mask {
+    /// Returns one that keeps nobody out who may be needed: it is as common as the usual one.
+    fn other() -> Self {
+        let common = Mode::from_raw_mode(0o022);
+        let usual = umask(common);
+        if usual == common {
+            umask(Mode::from_raw_mode(0o027));
+        }
+        Self { usual }
+    }
+}
+
+impl Drop for Mask {
+    fn drop(&mut self) {
+        umask(self.usual);
+    }
+}
+
+/// Waits until no time that is written down in seconds, or in twos of them, can be one of the first run; or until a signal comes.
+fn await_later(ended: Timestamp, interrupter: &Interrupter) {
+    while Timestamp::now().as_second() / 2 <= ended.as_second() / 2 && interrupter.signal().is_none() {
+        std::thread::sleep(SLICE);
+    }
 }

@@ -3,13 +3,14 @@
 //! Knows which files a plan reads; runs nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use super::memory::Memory;
 use super::plan::Plan;
+use crate::base::digest::CHUNK;
 use crate::cache::files::Files;
 use crate::cache::outputs::{FoundKind, Lying};
 use crate::inputs::listing::InputKind;
@@ -109,30 +110,63 @@ pub fn compare(plan: &Plan<'_>, there: &Path) -> io::Result<Vec<Difference>> {
     let mut differences = Vec::new();
     for id in &plan.stages {
         let (one, other) = (outputs(plan.root(), *id)?, outputs(there, *id)?);
-        let lines = differing(&one, &other);
-        if let Some((first, more)) = lines.split_first() {
+        let pairs = differing(&one, &other);
+        if let Some((first, more)) = pairs.split_first() {
             let stage = plan.pipeline.stage(*id).name.to_string();
-            differences.push(Difference { stage, first: first.clone(), more: more.len() });
+            differences.push(Difference { stage, first: first.describe(plan.root(), there)?, more: more.len() });
         }
     }
     Ok(differences)
 }
 
-fn differing(one: &[Output], other: &[Output]) -> Vec<String> {
-    let kinds = |outputs: &[Output]| outputs.iter().map(|output| (output.path.clone(), output.kind.clone())).collect::<BTreeMap<_, _>>();
-    let (one, other) = (kinds(one), kinds(other));
-    let paths: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
-    let how = |path: &String| match (one.get(path), other.get(path)) {
-        (Some(one), Some(other)) if one.is_like(other) => None,
-        (Some(OutputKind::File { digest: one, .. }), Some(OutputKind::File { digest: other, .. })) if one == other => {
-            Some(format!("{path} can be executed in one place only"))
+/// A path that has not the same in both places.
+struct Pair<'o> {
+    path: &'o str,
+    here: Option<&'o OutputKind>,
+    there: Option<&'o OutputKind>,
+}
+
+fn differing<'o>(here: &'o [Output], there: &'o [Output]) -> Vec<Pair<'o>> {
+    let kinds = |outputs: &'o [Output]| outputs.iter().map(|output| (output.path.as_str(), &output.kind)).collect::<BTreeMap<_, _>>();
+    let (here, there) = (kinds(here), kinds(there));
+    let paths: BTreeSet<&str> = here.keys().chain(there.keys()).copied().collect();
+    let pairs = paths.into_iter().map(|path| Pair { path, here: here.get(path).copied(), there: there.get(path).copied() });
+    pairs.filter(|pair| !pair.here.zip(pair.there).is_some_and(|(here, there)| here.is_like(there))).collect()
+}
+
+impl Pair<'_> {
+    /// Returns in words how they differ; of two files also where they begin to.
+    fn describe(&self, here: &Path, there: &Path) -> io::Result<String> {
+        let path = self.path;
+        Ok(match (self.here, self.there) {
+            (Some(OutputKind::File { digest: one, .. }), Some(OutputKind::File { digest: other, .. })) if one == other => {
+                format!("{path} can be executed in one place only")
+            }
+            (Some(OutputKind::File { digest: one, .. }), Some(OutputKind::File { digest: other, .. })) => {
+                let offset = first_difference(&here.join(path), &there.join(path))?;
+                let sizes =
+                    if one.size == other.size { String::new() } else { format!(" ({} bytes here, {} there)", one.size, other.size) };
+                format!("{path} differs at offset {offset}{sizes}")
+            }
+            (Some(_), Some(_)) => format!("{path} differs"),
+            (Some(_), None) => format!("{path} was made here only"),
+            (None, _) => format!("{path} was made there only"),
+        })
+    }
+}
+
+/// Returns how many bytes two files have in common at their beginning.
+fn first_difference(one: &Path, other: &Path) -> io::Result<u64> {
+    let (one, other) = (File::open(one)?, File::open(other)?);
+    let mut offset = 0;
+    loop {
+        let (mut here, mut there) = (Vec::new(), Vec::new());
+        (&one).take(CHUNK as u64).read_to_end(&mut here)?;
+        (&other).take(CHUNK as u64).read_to_end(&mut there)?;
+        let same = here.iter().zip(&there).take_while(|(one, other)| one == other).count();
+        offset += same as u64;
+        if same < here.len().max(there.len()) || here.is_empty() {
+            return Ok(offset);
         }
-        (Some(OutputKind::File { digest: one, .. }), Some(OutputKind::File { digest: other, .. })) if one.size != other.size => {
-            Some(format!("{path} has {} bytes here and {} there", one.size, other.size))
-        }
-        (Some(_), Some(_)) => Some(format!("{path} differs")),
-        (Some(_), None) => Some(format!("{path} was made here only")),
-        (None, _) => Some(format!("{path} was made there only")),
-    };
-    paths.into_iter().filter_map(how).collect()
+    }
 }

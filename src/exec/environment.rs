@@ -119,6 +119,15 @@ impl Caller {
         Self { variables, base }
     }
 
+    /// Returns the same caller with another value of a variable that every step gets.
+    #[must_use]
+    pub fn with(&self, name: &str, value: &OsStr) -> Self {
+        let mut other = self.clone();
+        other.variables.insert(name.into(), value.into());
+        other.base.insert(name.into(), value.into());
+        other
+    }
+
     /// Returns the value of the variable `name`.
     pub fn get(&self, name: &str) -> Option<&OsStr> {
         self.variables.get(OsStr::new(name)).map(OsString::as_os_str)

@@ -133,7 +133,7 @@ fn twice_finds_what_is_not_reproducible() {
     assert!(project.shipway(["run", "--twice"]).exits(0).stderr.contains("twice the same: 2 stages"));
     let project = Project::new("[stages.a]\ninputs = []\noutputs = [\"out\"]\nsteps = [\"date +%s%N > out\"]\n");
     let said: Said = project.shipway(["run", "--twice"]).exits(1);
-    assert!(said.stderr.contains("`a` gave something else in another place: out "), "{}", said.stderr);
+    assert!(said.stderr.contains("`a` gave something else the second time: out differs at offset "), "{}", said.stderr);
     let project = Project::new("[stages.a]\ninputs = []\nsteps = [\"cat ignored.txt\"]\n");
     project.write("ignored.txt", "").write(".gitignore", "ignored.txt\n");
     let said: Said = project.shipway(["run", "--twice"]).exits(1);

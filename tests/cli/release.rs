@@ -270,3 +270,55 @@ fn a_release_in_json_is_one_event_more() {
     assert_eq!((last["event"].as_str(), last["v"].as_i64()), (Some("released"), Some(1)));
     assert_eq!(last["release"].as_str().unwrap().len(), 64);
 }
+
+/// Makes a release twice behind these words of a shell.
+#[track_caller]
+fn twice(site: &Site, before: &str) -> Said {
+    let like = site.command(&[]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("{before}; exec {} release --twice", env!("CARGO_BIN_EXE_shipway"))]).current_dir(site.project.path());
+    shell.stdin(std::process::Stdio::null()).env_clear().envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    said(shell)
+}
+
+fn one_stage(step: &str) -> Site {
+    let stage = format!("[stages.build]\nsteps = ['''{step}''']\ninputs = [\"a.txt\"]\noutputs = [\"out\"]\n");
+    Site::new(&format!("{stage}[release]\nartifacts = [\"out\"]\n"))
+}
+
+#[test]
+fn what_does_not_come_out_the_same_twice_is_no_release() {
+    for (step, what) in [
+        ("mkdir -p out && printf '%s %s' here \"${TMPDIR:-none}\" > out/page", "out/page differs at offset 5 ("),
+        (
+            "mkdir -p d out && : > d/f && tar --mtime=@0 --sort=name -cf out/page d/f && rm -r d",
+            // Where tar(5) has the mode.
+            "out/page differs at offset 10",
+        ),
+        ("mkdir -p out && printf 'made at %s' $(date +%s) > out/page", "out/page differs at offset "),
+        (
+            "mkdir -p out && : > out/page && case $(umask) in 0022) ;; *) chmod +x out/page; esac",
+            "out/page can be executed in one place only",
+        ),
+        ("mkdir -p out && : > out/page-$(umask)", "out/page-0022 was made here only, +1 more"),
+    ] {
+        let site = one_stage(step);
+        let said = twice(&site, "umask 022").exits(1);
+        let expected = format!("`build` gave something else the second time: {what}");
+        assert!(said.stderr.contains(&expected), "{step}: {}", said.stderr);
+        assert_eq!(said.stdout, "");
+        assert_eq!(site.json(&["release", "list", "--format", "json"])["releases"].as_array().unwrap().len(), 0);
+    }
+}
+
+#[test]
+fn what_comes_out_the_same_twice_is_a_release() {
+    let step = "mkdir -p out && f=$(mktemp) && date > $f && rm $f && tar --mtime=@0 --mode=0644 --owner=0 --group=0 -cf out/page a.txt";
+    for mask in ["022", "027"] {
+        let site = one_stage(step);
+        let said = twice(&site, &format!("umask {mask}")).exits(0);
+        assert!(said.stderr.contains("twice the same: 1 stage"), "{}", said.stderr);
+        let (id, name) = site.release();
+        assert_eq!(said.stdout.trim_end(), format!("{id} {name}"));
+    }
+}

@@ -7,7 +7,6 @@ use super::depot::elsewhere;
 use super::failing::Failing;
 use super::site::Site;
 use crate::base::text::visible;
-use crate::delivery::approval::Question;
 use crate::delivery::target::Candidate;
 use crate::ledger::entry::Released;
 use crate::ledger::history::History;
@@ -30,10 +29,13 @@ impl Site<'_> {
         let (entry, _) = history.release(&released.release)?;
         let evidence = self.depot.evidence(released).map_err(|error| elsewhere(error, entry))?;
         let plan = self.plan(&released.release);
-        let opinions = self.environment.admission.approve.as_ref().map(|rule| {
-            let signers = self.project.root.join(&rule.signers);
-            Question { rule, signers: &signers, environment: &self.environment.name, released, plan: &plan, now }.opinions(history)
-        });
+        let opinions = match &self.environment.admission.approve {
+            Some(rule) => {
+                let signers = self.signers(rule)?;
+                self.question(rule, &self.all(signers.as_ref()), released, &plan, now).opinions(history)
+            }
+            None => Vec::new(),
+        };
         Ok(json!({
             "v": VERSION,
             "release": released,
@@ -43,7 +45,7 @@ impl Site<'_> {
             "findings": evidence.findings,
             "metrics": evidence.metrics,
             "artifacts": release.manifest.artifacts,
-            "approvals": opinions.unwrap_or_default(),
+            "approvals": opinions,
             "environment": self.described(self.environment),
             "plan": plan,
             "now": now.to_string(),

@@ -104,11 +104,16 @@ fn bring(
     let head = clean_head(depot)?;
     let history = depot.journal.read()?;
     let Some(lock) = take_lock(depot, environment, &history, screen)? else { return Ok(Exit::Waiting) };
-    let site = Site { global, project, depot, environment, head, _lock: Some(lock) };
+    let site = Site { global, project, depot, environment, head, revised: None, _lock: Some(lock) };
     let history = depot.journal.read()?;
     let standing = history.standing(&environment.name);
     if let Some(ongoing) = &standing.ongoing {
         screen.say(&format!("{}: going on with what was begun: {}", environment.name, name_of(&history, &ongoing.started.release)));
+        let begun = site.begun_by(ongoing, screen)?;
+        let site = match &begun {
+            Some(begun) => &begun.site(&site)?,
+            None => &site,
+        };
         return site.go_on(&ongoing.deployment.clone(), history, screen);
     }
     // Whoever names a release knows what they do; automation names none.
@@ -117,7 +122,6 @@ fn bring(
         screen.say(&format!("{name}: waits: paused by {who}: {}: shipway resume {name}, or name a release", visible(reason)));
         return Ok(Exit::Waiting);
     }
-    refuse_unused(project, environment)?;
     let released = match choose(&site, &history, release, screen)? {
         Ok(released) => released,
         Err(exit) => return Ok(exit),
@@ -126,6 +130,12 @@ fn bring(
         screen.say(&format!("{}: {} serves there already, verified", environment.name, visible(&released.name)));
         return Ok(Exit::Passed);
     }
+    let approved = site.approved(&history, &released, "promote", screen)?;
+    let site = match &approved {
+        Some(approved) => &approved.site(&site)?,
+        None => &site,
+    };
+    refuse_unused(site.project, site.environment)?;
     if let Some(exit) = site.refuse(&history, &released, screen)? {
         return Ok(exit);
     }
@@ -227,12 +237,18 @@ pub(super) fn plan(global: &Global, arguments: &Plan, screen: &mut Screen) -> Re
     let project = Project::load(global)?;
     let depot = Depot::open(&project)?;
     let environment = find(&project, &arguments.environment)?;
-    let site = Site { global, project: &project, depot: &depot, environment, head: clean_head(&depot)?, _lock: None };
+    let site = Site { global, project: &project, depot: &depot, environment, head: clean_head(&depot)?, revised: None, _lock: None };
     let history = depot.journal.read()?;
     let released = match choose(&site, &history, arguments.release.as_deref(), screen)? {
         Ok(released) => released,
         Err(exit) => return Ok(exit),
     };
+    let approved = site.approved(&history, &released, "plan", screen)?;
+    let site = match &approved {
+        Some(approved) => &approved.site(&site)?,
+        None => &site,
+    };
+    let (project, environment) = (site.project, site.environment);
     let standing = history.standing(&environment.name);
     let serves = standing.serves.as_ref().map_or_else(|| "nothing".to_owned(), |serving| name_of(&history, &serving.release));
     screen.show(&format!("plan     {}\n", site.plan(&released.release)));
@@ -272,7 +288,7 @@ pub(super) fn judge(global: &Global, arguments: &Judge, agrees: bool, screen: &m
     let project = Project::load(global)?;
     let depot = Depot::open(&project)?;
     let environment = find(&project, &arguments.environment)?;
-    let site = Site { global, project: &project, depot: &depot, environment, head: clean_head(&depot)?, _lock: None };
+    let site = Site { global, project: &project, depot: &depot, environment, head: clean_head(&depot)?, revised: None, _lock: None };
     let history = depot.journal.read()?;
     let released = match choose(&site, &history, arguments.release.as_deref(), screen)? {
         Ok(released) => released,
@@ -317,7 +333,7 @@ pub(super) fn rollback(global: &Global, arguments: &Rollback, screen: &mut Scree
         return turn_back(global, &project, &depot, environment, &arguments.reason, screen);
     }
     let Some(lock) = take_lock(&depot, environment, &depot.journal.read()?, screen)? else { return Ok(Exit::Waiting) };
-    let site = Site { global, project: &project, depot: &depot, environment, head, _lock: Some(lock) };
+    let site = Site { global, project: &project, depot: &depot, environment, head, revised: None, _lock: Some(lock) };
     let history = depot.journal.read()?;
     let standing = history.standing(&environment.name);
     let serving = standing.serves.as_ref().map(|serving| serving.release.clone());
@@ -385,7 +401,7 @@ fn turn_back(
         screen.say(&format!("{}: waits for the phase that another process does now", environment.name));
         lock.lock().context("the lock of the environment cannot be had")?;
     }
-    let site = Site { global, project, depot, environment, head: clean_head(depot)?, _lock: Some(lock) };
+    let site = Site { global, project, depot, environment, head: clean_head(depot)?, revised: None, _lock: Some(lock) };
     let history = depot.journal.read()?;
     let exit = site.go_on(&name, history, screen)?;
     // What was asked for.

@@ -2,6 +2,7 @@
 
 mod affected;
 mod app;
+mod approved;
 mod audit;
 mod cache;
 mod check;

@@ -16,7 +16,6 @@ use super::screen::Screen;
 use crate::base::digest::Hash;
 use crate::base::text::visible;
 use crate::delivery::admission::{Asked, Verdict, available, frozen};
-use crate::delivery::approval::Question;
 use crate::delivery::directory::Directory;
 use crate::delivery::policy;
 use crate::delivery::promote::{Deployment, Left};
@@ -38,6 +37,8 @@ pub(super) struct Site<'s> {
     pub(super) environment: &'s Environment,
     /// The commit whose pipeline and scripts say how.
     pub(super) head: Head,
+    /// Where that is not the commit which is checked out: the file of those who may sign by that one, in which whoever signs has to stand, too.
+    pub(super) revised: Option<&'s Path>,
     /// Held while releases are moved there by this process.
     pub(super) _lock: Option<File>,
 }
@@ -94,9 +95,7 @@ impl Site<'_> {
             }
         }
         if let Some(rule) = admission.approve.as_ref().filter(|_| goes_on(&asked)) {
-            let (signers, plan) = (self.project.root.join(&rule.signers), self.plan(&released.release));
-            let question = Question { rule, signers: &signers, environment: &environment.name, released, plan: &plan, now };
-            asked.push(Asked::new("approve", question.ask(history)));
+            asked.push(Asked::new("approve", self.is_approved(rule, history, released, now)?));
         }
         if !admission.freeze.is_empty() && !all && goes_on(&asked) {
             // A gate may have taken its time.
@@ -120,7 +119,7 @@ impl Site<'_> {
 
     /// Returns the digest of the plan to bring this release here as the commit says (contract, section 8).
     pub(super) fn plan(&self, release: &str) -> String {
-        Hash::of(format!("shipway plan 1\n{release}\n{}\n{}\n", self.environment.name, self.head.commit).as_bytes()).to_string()
+        plan_of(release, &self.environment.name, &self.head.commit)
     }
 
     fn crew(&self) -> Result<Crew<'_>, Failing> {
@@ -252,6 +251,11 @@ impl Site<'_> {
             }
         }
     }
+}
+
+/// Returns the digest of the plan to bring this release there as this commit says.
+pub(super) fn plan_of(release: &str, environment: &str, commit: &str) -> String {
+    Hash::of(format!("shipway plan 1\n{release}\n{environment}\n{commit}\n").as_bytes()).to_string()
 }
 
 /// Returns what a release is called.

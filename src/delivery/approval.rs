@@ -128,8 +128,8 @@ pub enum Word {
 pub struct Question<'q> {
     /// What has to hold.
     pub rule: &'q ApprovalRule,
-    /// The file of those who may sign.
-    pub signers: &'q Path,
+    /// The files of those who may sign: whoever signs has to stand in each.
+    pub signers: &'q [&'q Path],
     /// The environment.
     pub environment: &'q str,
     /// The release.
@@ -171,8 +171,11 @@ impl Question<'_> {
         if signed.plan != self.plan {
             return Err((None, "it is for another plan".to_owned()));
         }
-        let who = signer(signed, agrees, self.signers).map_err(|why| (None, why))?;
-        if agrees && self.rule.not_author && who == self.released.author {
+        let named = self.signers.iter().map(|signers| signer(signed, agrees, signers));
+        let named = named.collect::<Result<Vec<String>, String>>().map_err(|why| (None, why))?;
+        let is_author = named.contains(&self.released.author);
+        let who = named.into_iter().next().ok_or_else(|| (None, "nobody may sign".to_owned()))?;
+        if agrees && self.rule.not_author && is_author {
             return Err((Some(who), "who wrote the commit does not count".to_owned()));
         }
         if agrees && is_over(self.rule, signed.at, self.now) {
@@ -185,9 +188,6 @@ impl Question<'_> {
     pub fn ask(&self, history: &History) -> Verdict {
         if self.released.dirty {
             return Verdict::No("it was made with changes that no commit has, so nobody can know what they agree to".to_owned());
-        }
-        if !self.signers.is_file() {
-            return Verdict::No(format!("the file of those who may sign, `{}`, is not there", visible(&self.rule.signers)));
         }
         let opinions = self.opinions(history);
         let valid = |word: Word| opinions.iter().filter(move |opinion| opinion.valid && opinion.verdict == word);

@@ -242,7 +242,7 @@ impl Repository {
     }
 
     /// Returns the line that git answers; `None` where it says that there is nothing.
-    fn line(&self, words: &[&str]) -> Result<Option<String>, GitError> {
+    pub(super) fn line(&self, words: &[&str]) -> Result<Option<String>, GitError> {
         match self.ask(self.root(), words) {
             Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).lines().next().map(str::to_owned).filter(|line| !line.is_empty())),
             Err(GitError::Failed(_)) => Ok(None),

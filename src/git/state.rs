@@ -1,5 +1,8 @@
 //! What is checked out in a repository, and whether anything lies there that no commit has.
 
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use super::repo::{GitError, Repository};
 use super::same::STRICT;
 use crate::base::text::visible;
@@ -23,7 +26,15 @@ impl Repository {
     /// # Errors
     /// Where git is missing or unwilling.
     pub fn head(&self) -> Result<Option<Head>, GitError> {
-        let Some(commit) = self.commit("HEAD")? else { return Ok(None) };
+        self.head_at("HEAD")
+    }
+
+    /// Returns the commit that `rev` means; `None` where there is none.
+    ///
+    /// # Errors
+    /// Where git is missing or unwilling.
+    pub fn head_at(&self, rev: &str) -> Result<Option<Head>, GitError> {
+        let Some(commit) = self.commit(rev)? else { return Ok(None) };
         let line = self.ask(self.root(), &["log", "-1", "--format=%T%n%ct%n%ae", &commit, "--"])?;
         let text = String::from_utf8_lossy(&line);
         let mut lines = text.lines();
@@ -32,6 +43,27 @@ impl Repository {
         let committed_at = lines.next().and_then(|time| time.parse().ok()).ok_or_else(unread)?;
         let author = lines.next().unwrap_or_default().to_owned();
         Ok(Some(Head { commit, tree, author, committed_at }))
+    }
+
+    /// Returns what a commit has at `path`, relative to the repository, links followed; `None` where that is no file.
+    ///
+    /// # Errors
+    /// Where git is missing or unwilling.
+    pub fn content(&self, commit: &str, path: &Path) -> Result<Option<Vec<u8>>, GitError> {
+        let asked = [commit.as_bytes(), b":", path.as_os_str().as_bytes(), b"\n"].concat();
+        let answer = self.ask_with(self.root(), &["cat-file", "--batch", "--follow-symlinks"], &asked)?;
+        let Some(end) = answer.iter().position(|byte| *byte == b'\n') else { return Ok(None) };
+        let (about, content) = (String::from_utf8_lossy(&answer[..end]), &answer[end + 1..]);
+        let size = about.split_once(" blob ").and_then(|(_, size)| size.parse::<usize>().ok());
+        Ok(size.and_then(|size| content.get(..size)).map(<[u8]>::to_vec))
+    }
+
+    /// Tells whether `commit` is, or comes after, the commit `before`.
+    ///
+    /// # Errors
+    /// Where git is missing or unwilling.
+    pub fn is_behind(&self, before: &str, commit: &str) -> Result<bool, GitError> {
+        Ok(self.line(&["merge-base", before, commit])?.as_deref() == Some(before))
     }
 
     /// Returns when the commits were written that `commit` has and `before` has not, in seconds since 1970; without `before`, only `commit`
@@ -96,5 +128,14 @@ mod tests {
         fs::write(root.join("a"), "2").unwrap();
         fs::write(root.join("b c"), "2").unwrap();
         assert_eq!(repository.dirt().unwrap().as_deref(), Some("`a` is changed, +1 more"));
+        let content = |commit: &str, path: &str| repository.content(commit, Path::new(path)).unwrap();
+        assert_eq!((content(&head.commit, "a").as_deref(), content(&head.commit, "none")), (Some(&b"1"[..]), None));
+        std::os::unix::fs::symlink("a", root.join("link")).unwrap();
+        git(&["add", "."]);
+        git(&["commit", "-qm", "y"]);
+        let next = repository.head().unwrap().unwrap();
+        assert_eq!((content(&next.commit, "link").as_deref(), content(&head.commit, "link")), (Some(&b"2"[..]), None));
+        let is_behind = |before: &Head, commit: &Head| repository.is_behind(&before.commit, &commit.commit).unwrap();
+        assert_eq!((is_behind(&head, &next), is_behind(&next, &head), is_behind(&head, &head)), (true, false, true));
     }
 }

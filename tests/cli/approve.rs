@@ -123,7 +123,7 @@ fn an_approval_is_of_one_plan() {
     shop.signs_as("bob@example.org");
     shop.shipway(&["approve", "production", "--reason", "fine"]).exits(0);
     // Another commit is another plan.
-    shop.commit();
+    git(shop.project.path(), &["commit", "-q", "--amend", "--allow-empty", "-m", "y"]);
     let said = shop.promote(75);
     assert!(said.contains("that of bob@example.org: it is for another plan"), "{said}");
     // Rejected by one, it does not come in, whoever else agrees.
@@ -275,4 +275,175 @@ fn what_cannot_be_done_yet_is_not_passed_over() {
         assert!(shop.promote(2).contains("cannot do it yet"), "{rule}");
         assert!(!shop.serves(), "{rule}");
     }
+}
+
+/// A shop whose production is verified by a script, and a release of its first commit, `allowed_signers` being these.
+fn scripted(rules: &str, signers: &[&str]) -> Shop {
+    let shop = Shop::new(&format!("verify = [[\"./verify.sh\"]]\n{rules}"));
+    let lines: String = signers.iter().map(|owner| shop.key(owner)).collect();
+    shop.project.write("allowed_signers", lines).script("verify.sh", "#!/bin/sh\necho first > $HOME/by\n");
+    shop.commit();
+    shop.shipway(&["release"]).exits(0);
+    shop
+}
+
+fn approves(shop: &Shop, who: &str) {
+    shop.signs_as(who);
+    shop.shipway(&["approve", "production", "--reason", "fine"]).exits(0);
+}
+
+impl Shop {
+    fn rewrite(&self, what: &str, from: &str, to: &str) {
+        let text = self.project.read(what);
+        assert!(text.contains(from), "{text}");
+        self.project.write(what, text.replace(from, to));
+        self.commit();
+    }
+
+    /// Which script has verified the release.
+    fn by(&self) -> String {
+        fs::read_to_string(self.outside.path().join("by")).unwrap_or_default()
+    }
+
+    fn head(&self) -> String {
+        self.git(&["rev-parse", "HEAD"])
+    }
+
+    fn worktrees(&self) -> usize {
+        self.git(&["worktree", "list"]).lines().count()
+    }
+
+    fn git(&self, words: &[&str]) -> String {
+        let output = Command::new("git").args(words).current_dir(self.project.path()).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+}
+
+#[test]
+fn what_was_approved_is_done_as_its_commit_says() {
+    let shop = scripted(APPROVE, &["bob@example.org"]);
+    let approved = shop.head();
+    approves(&shop, "bob@example.org");
+    shop.rewrite("verify.sh", "first", "second");
+    let plan = shop.shipway(&["plan", "production"]).exits(0).stdout;
+    assert!(plan.contains(&format!("as commit {} says", &approved[..12])) && plan.contains("approve: yes"), "{plan}");
+    let said = shop.promote(0);
+    assert!(said.contains(&format!("as the commit {} says, which was approved", &approved[..12])), "{said}");
+    assert_eq!(shop.by(), "first\n");
+    let log = shop.shipway(&["log", "--format", "json"]).exits(0).stdout;
+    assert!(log.lines().any(|line| line.contains("\"started\"") && line.contains(&approved)), "{log}");
+    assert_eq!(shop.worktrees(), 1, "nothing is left aside");
+    assert!(shop.project.exists("verify.sh") && shop.head() != approved, "and nothing changed here");
+    // Approved again, as it is now, it is done as it is now.
+    shop.project.write("page.txt", "other\n");
+    shop.commit();
+    shop.shipway(&["release"]).exits(0);
+    approves(&shop, "bob@example.org");
+    shop.promote(0);
+    assert_eq!(shop.by(), "second\n");
+}
+
+#[test]
+fn who_may_not_sign_any_more_has_not_approved_an_earlier_commit() {
+    let shop = scripted(APPROVE, &["bob@example.org", "carol@example.org"]);
+    approves(&shop, "bob@example.org");
+    let carol = shop.project.read("allowed_signers").lines().last().unwrap().to_owned() + "\n";
+    shop.project.write("allowed_signers", carol);
+    shop.commit();
+    let said = shop.promote(75);
+    assert!(
+        said.contains("does not count: 0 of 1 approval given (that of bob@example.org: its key is none of those who may sign)"),
+        "{said}"
+    );
+    assert!(!shop.serves());
+}
+
+#[test]
+fn rules_of_an_earlier_commit_do_not_count_who_may_not_sign_any_more() {
+    let shop = Shop::new(&format!("policy = [\"p.rego\"]\n{APPROVE}"));
+    let (bob, carol) = (shop.key("bob@example.org"), shop.key("carol@example.org"));
+    let rule = "package p\n\ndeny contains \"bob has not agreed\" if not agreed\n\nagreed if {\n  some approval in input.approvals\n  approval.who == \"bob@example.org\"\n  approval.valid\n}\n";
+    shop.project.write("allowed_signers", format!("{bob}{carol}")).write("p.rego", rule);
+    shop.commit();
+    shop.shipway(&["release"]).exits(0);
+    approves(&shop, "bob@example.org");
+    approves(&shop, "carol@example.org");
+    shop.project.write("allowed_signers", &carol);
+    shop.commit();
+    let said = shop.promote(1);
+    assert!(said.contains("which was approved") && said.contains("bob has not agreed"), "{said}");
+    assert!(!shop.serves());
+    shop.project.write("allowed_signers", format!("{bob}{carol}"));
+    shop.commit();
+    shop.promote(0);
+}
+
+#[test]
+fn who_could_not_sign_yet_has_not_approved_an_earlier_commit() {
+    let shop = scripted(APPROVE, &["bob@example.org"]);
+    let eve = shop.key("eve@example.org");
+    approves(&shop, "eve@example.org");
+    let signers = shop.project.read("allowed_signers") + &eve;
+    shop.project.write("allowed_signers", signers);
+    shop.commit();
+    let said = shop.promote(75);
+    assert!(said.contains("does not count: 0 of 1 approval given"), "{said}");
+    assert!(!shop.serves());
+}
+
+#[test]
+fn what_is_demanded_since_is_demanded_of_an_earlier_commit() {
+    let shop = scripted(APPROVE, &["bob@example.org", "carol@example.org"]);
+    approves(&shop, "bob@example.org");
+    shop.rewrite("pipeline.toml", "count = 1", "count = 2");
+    let said = shop.promote(75);
+    assert!(said.contains("does not count: 1 of 2 approvals given"), "{said}");
+    assert!(!shop.serves());
+    // What is said of what is checked out comes first.
+    approves(&shop, "carol@example.org");
+    assert!(shop.promote(75).contains("1 of 2 approvals given"));
+    shop.signs_as("bob@example.org");
+    shop.shipway(&["reject", "production", "--reason", "no"]).exits(0);
+    assert!(shop.promote(1).contains("rejected by bob@example.org: no"));
+}
+
+#[test]
+fn what_was_approved_on_another_branch_does_not_come_in() {
+    let shop = Shop::new(APPROVE);
+    shop.project.write("allowed_signers", shop.key("bob@example.org"));
+    shop.commit();
+    git(shop.project.path(), &["branch", "other"]);
+    shop.commit();
+    let approved = shop.head();
+    shop.shipway(&["release"]).exits(0);
+    approves(&shop, "bob@example.org");
+    git(shop.project.path(), &["checkout", "-q", "other"]);
+    shop.project.write("other.txt", "");
+    shop.commit();
+    let said = shop.promote(75);
+    let expected = format!("an approval by the commit {} does not count: what is checked out does not contain it", &approved[..12]);
+    assert!(said.contains(&expected), "{said}");
+    assert!(!shop.serves());
+}
+
+#[test]
+fn what_was_begun_goes_on_as_its_commit_says() {
+    let shop = scripted("", &[]);
+    let kills =
+        "n=$(cat $HOME/kills 2>/dev/null || echo 0)\n[ $n = 2 ] || { echo $((n + 1)) > $HOME/kills; kill -9 $PPID; sleep 60; }\necho";
+    shop.rewrite("verify.sh", "echo", kills);
+    let begun = shop.head();
+    let killed = || {
+        let killed = shop.shipway(&["promote", "production"]);
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&killed.status), Some(9), "{killed:?}");
+        killed.stderr
+    };
+    killed();
+    shop.rewrite("verify.sh", "first", "second");
+    let as_begun = format!("as the commit {} says, by which it was begun", &begun[..12]);
+    assert!(killed().contains(&as_begun));
+    let said = shop.promote(0);
+    assert!(said.contains(&as_begun), "{said}");
+    assert_eq!(shop.by(), "first\n");
+    assert_eq!(shop.worktrees(), 1, "nothing is left aside");
 }

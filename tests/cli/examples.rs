@@ -24,6 +24,7 @@ macro_rules! examples {
 }
 
 examples! {
+    ansible with "ansible-playbook",
     hello with "sh",
     monorepo with "python3",
     node with "node",
@@ -33,10 +34,10 @@ examples! {
     site with "sed",
 }
 
-/// Types the commands of the README of `site`, each of which must end with the code that stands behind it.
-#[test]
-fn the_site_is_delivered() {
-    let readme = fs::read_to_string(examples().join("site/README.md")).unwrap();
+/// Types the commands of an example's README, each of which must end with the code that stands behind it; returns where, and what was said.
+#[track_caller]
+fn typed(example: &str, commands: usize) -> (Project, String) {
+    let readme = fs::read_to_string(examples().join(example).join("README.md")).unwrap();
     let typed = readme.lines().filter_map(|line| line.strip_prefix("    $ "));
     let lines = typed.map(|line| {
         let (command, code) = line.split_once("# exit ").unwrap_or((line, "0"));
@@ -45,22 +46,42 @@ fn the_site_is_delivered() {
             command.replace('"', "'").replace('$', "")
         )
     });
-    let script: String = lines.collect();
-    assert!(script.matches("code=").count() > 40, "the README has its commands");
+    let lines: Vec<String> = lines.collect();
+    assert_eq!(lines.len(), commands, "the README has its commands");
     let project = Project::empty();
     std::os::unix::fs::symlink(examples(), project.join("examples")).unwrap();
     let program = Path::new(env!("CARGO_BIN_EXE_shipway")).parent().unwrap();
     let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
     let like = project.command([] as [&str; 0]);
     let mut command = Command::new("sh");
-    command.args(["-c", &script]).current_dir(project.path()).stdin(Stdio::null());
+    command.args(["-c", &format!("exec 2>&1\n{}", lines.concat())]).current_dir(project.path()).stdin(Stdio::null());
     command.envs(like.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("PATH", path).env("HOME", project.path());
     command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
     let said = command.output().unwrap();
-    let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
-    assert!(said.status.success(), "{out}\n{err}");
+    let out = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(said.status.success(), "{out}");
+    (project, out)
+}
+
+#[test]
+fn the_site_is_delivered() {
+    let (project, out) = typed("site", 24);
     assert_eq!(out.matches("<h1>Hello</h1>").count(), 2, "{out}");
     assert_eq!(project.read("try/sites/production/current/build/index.html"), "<h1>Hello</h1>\n");
+}
+
+#[test]
+fn ansible_provisions_an_environment() {
+    if !is_here("ansible-playbook") {
+        return;
+    }
+    let (project, out) = typed("ansible", 7);
+    let recaps = out.lines().filter(|line| line.starts_with("localhost"));
+    let changes: Vec<&str> = recaps.map(|line| line.split("changed=").nth(1).unwrap().split(' ').next().unwrap()).collect();
+    assert_eq!(changes, ["2", "0", "0"], "all is made, then nothing is, then it fails: {out}");
+    assert!(out.contains("SITE_CONFIG names no folder") && out.contains("nothing was changed"), "{out}");
+    assert_eq!(project.read("try/config/site.conf"), "# Written by provision.yml.\ntitle = A site\n");
+    assert_eq!(project.read("try/sites/production/current/build/index.html"), "<h1>Goodbye</h1>\n");
 }
 
 #[test]

@@ -10,7 +10,8 @@ use super::failing::Failing;
 use super::flags::Global;
 use super::screen::Screen;
 use super::{
-    audit, cache, check, deploy, export, generate, graph, hook, init, list, release, report, run, runs, status, watch, why, workflow,
+    audit, back, cache, check, deploy, export, generate, graph, hook, init, list, release, report, run, runs, status, unlock, watch, why,
+    workflow,
 };
 use crate::model::outcome::Exit;
 
@@ -65,13 +66,15 @@ enum Command {
     /// Do all that is due: what was begun and not ended, and what comes in by itself
     Settle(deploy::Settle),
     /// Take an environment back to a release that was verified there, and hold it
-    Rollback(deploy::Rollback),
+    Rollback(back::Rollback),
     /// Take back what is on its way into an environment
     Abort(deploy::Reasoned),
     /// Have automation leave an environment alone
     Pause(deploy::Reasoned),
     /// Let automation go on
     Resume(deploy::Reasoned),
+    /// Let another clone go on with what one has left
+    Unlock(deploy::Reasoned),
     /// Show what serves where
     Status(status::Status),
     /// Show what was done, the newest first
@@ -142,10 +145,11 @@ impl App {
             Command::Reject(arguments) => deploy::judge(&self.global, arguments, false, screen),
             Command::Promote(arguments) => deploy::promote(&self.global, arguments, screen),
             Command::Settle(arguments) => deploy::settle(&self.global, arguments, screen),
-            Command::Rollback(arguments) => deploy::rollback(&self.global, arguments, screen),
-            Command::Abort(arguments) => deploy::abort(&self.global, arguments, screen),
+            Command::Rollback(arguments) => back::rollback(&self.global, arguments, screen),
+            Command::Abort(arguments) => back::abort(&self.global, arguments, screen),
             Command::Pause(arguments) => deploy::hold(&self.global, arguments, true, screen),
             Command::Resume(arguments) => deploy::hold(&self.global, arguments, false, screen),
+            Command::Unlock(arguments) => unlock::unlock(&self.global, arguments, screen),
             Command::Status(arguments) => status::status(&self.global, arguments, screen),
             Command::Log(arguments) => status::log(&self.global, arguments, screen),
             Command::Audit(arguments) => audit::audit(&self.global, arguments, screen),

@@ -97,7 +97,7 @@ impl Site<'_> {
                 let help = format!("shipway abort {name} goes back, as the commit says that is checked out");
                 anyhow::anyhow!("it was begun as the commit {} says, which cannot be had: {error:#}\n  help: {help}", short(commit)).into()
             }
-            other @ (Failing::Usage { .. } | Failing::File(..)) => other,
+            other @ (Failing::Usage { .. } | Failing::File(..) | Failing::Waiting(_)) => other,
         })?;
         screen.say(&format!("{name}: as the commit {} says, by which it was begun", short(commit)));
         Ok(Some(elsewhere))

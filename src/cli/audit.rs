@@ -42,10 +42,10 @@ pub(super) struct Measure {
 /// Checks the record: that it is whole, that what is signed was signed by whom it may, that the bytes of releases are those that were released.
 pub(super) fn audit(global: &Global, arguments: &Audit, screen: &mut Screen) -> Result<Exit, Failing> {
     let project = Project::load(global)?;
-    let depot = Depot::open(&project)?;
+    let depot = Depot::open(&project, screen)?;
     // What cannot be read as a whole is an error of its own.
     let history = depot.journal.read()?;
-    depot.repository().check_chain(crate::ledger::journal::LEDGER)?;
+    depot.repository().check_chain(crate::ledger::shared::LEDGER)?;
     let mut troubles = Vec::new();
     let (mut signatures, mut contents) = (0, 0);
     for recorded in &history.entries {
@@ -106,7 +106,7 @@ fn last(delivery: &Delivery) -> Vec<String> {
 /// Measures how delivery goes.
 pub(super) fn metrics(global: &Global, arguments: &Measure, screen: &mut Screen) -> Result<Exit, Failing> {
     let project = Project::load(global)?;
-    let depot = Depot::open(&project)?;
+    let depot = Depot::open(&project, screen)?;
     let history = depot.journal.read()?;
     let now = Timestamp::now();
     let back = |since: Duration| i64::try_from(since.as_millis()).ok().and_then(|span| now.checked_sub(span.milliseconds()).ok());

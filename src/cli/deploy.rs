@@ -1,4 +1,4 @@
-//! `promote`, `rollback`, `abort`, `pause`, `resume`: what moves releases through environments, and what holds them.
+//! `plan`, `approve`, `promote`, `settle`, `pause`, `resume`: what moves releases through environments, and what holds them.
 
 use std::fs::{File, TryLockError};
 
@@ -11,14 +11,16 @@ use super::failing::Failing;
 use super::flags::Global;
 use super::project::Project;
 use super::screen::Screen;
-use super::site::{Site, name_of};
+use super::site::{Site, locked, name_of};
 use crate::base::nearest;
 use crate::base::text::visible;
 use crate::delivery::admission::{Verdict, available};
 use crate::delivery::approval::{SignError, sign};
+use crate::delivery::hold::reach;
 use crate::git::state::Head;
-use crate::ledger::entry::{Cause, Deed, Hold, Released, Signed, Turned};
+use crate::ledger::entry::{Cause, Deed, Hold, Released, Signed};
 use crate::ledger::history::History;
+use crate::ledger::shared::Reach;
 use crate::model::environment::Environment;
 use crate::model::outcome::Exit;
 
@@ -58,35 +60,21 @@ pub(super) struct Judge {
     reason: String,
 }
 
-/// The flags of `rollback`.
-#[derive(Debug, Args)]
-pub(super) struct Rollback {
-    /// Where
-    #[arg(value_name = "ENV")]
-    environment: String,
-    /// To which release; without it, to the last that was verified there
-    #[arg(long, value_name = "RELEASE")]
-    to: Option<String>,
-    /// Why, for the record
-    #[arg(long, value_name = "REASON")]
-    reason: String,
-}
-
-/// The flags of `abort`, `pause` and `resume`.
+/// The flags of `abort`, `pause`, `resume` and `unlock`.
 #[derive(Debug, Args)]
 pub(super) struct Reasoned {
     /// Where
     #[arg(value_name = "ENV")]
-    environment: String,
+    pub(super) environment: String,
     /// Why, for the record
     #[arg(long, value_name = "REASON")]
-    reason: String,
+    pub(super) reason: String,
 }
 
 /// Brings a release into an environment, and then into those that take it by themselves.
 pub(super) fn promote(global: &Global, arguments: &Promote, screen: &mut Screen) -> Result<Exit, Failing> {
     let project = Project::load(global)?;
-    let depot = Depot::open(&project)?;
+    let depot = Depot::open(&project, screen)?;
     let environment = find(&project, &arguments.environment)?;
     let exit = bring(global, &project, &depot, environment, arguments.release.as_deref(), screen)?;
     if exit == Exit::Passed { settle_all(global, &project, &depot, screen) } else { Ok(exit) }
@@ -107,6 +95,15 @@ fn bring(
     let site = Site { global, project, depot, environment, head, revised: None, _lock: Some(lock) };
     let history = depot.journal.read()?;
     let standing = history.standing(&environment.name);
+    if let Some(lease) = standing.ongoing.as_ref().and_then(|ongoing| depot.journal.held_elsewhere(ongoing)) {
+        screen.say(&locked(environment, lease));
+        return Ok(Exit::Waiting);
+    }
+    // The way back does not wait for others, the way forward does.
+    let is_way_back = standing.ongoing.as_ref().is_some_and(|ongoing| reach(ongoing) == Reach::Here);
+    if let Some(error) = depot.journal.cut().filter(|_| !is_way_back) {
+        return Err(error.into());
+    }
     if let Some(ongoing) = &standing.ongoing {
         screen.say(&format!("{}: going on with what was begun: {}", environment.name, name_of(&history, &ongoing.started.release)));
         let begun = site.begun_by(ongoing, screen)?;
@@ -135,7 +132,7 @@ fn bring(
         Some(approved) => &approved.site(&site)?,
         None => &site,
     };
-    refuse_unused(site.project, site.environment)?;
+    refuse_unused(site.environment)?;
     if let Some(exit) = site.refuse(&history, &released, screen)? {
         return Ok(exit);
     }
@@ -143,14 +140,13 @@ fn bring(
 }
 
 /// Refuses what this version reads and cannot do yet: what is declared must not be passed over.
-fn refuse_unused(project: &Project, environment: &Environment) -> Result<(), Failing> {
+fn refuse_unused(environment: &Environment) -> Result<(), Failing> {
     let rollout = &environment.rollout;
     let unused = [
         ("rollout", rollout.weights != [100]),
         ("analysis", rollout.analysis.is_some()),
         ("keep", rollout.keep.is_some()),
         ("on-abort", !rollout.on_abort.is_empty()),
-        ("share", project.pipeline.delivery.share),
     ];
     let Some((key, _)) = unused.into_iter().find(|(_, is_there)| *is_there) else { return Ok(()) };
     let help = "take it out, if a release may come in without it";
@@ -171,7 +167,7 @@ pub(super) struct Settle {
 /// Does all that is due: what was begun and not ended, and what comes in by itself.
 pub(super) fn settle(global: &Global, arguments: &Settle, screen: &mut Screen) -> Result<Exit, Failing> {
     let project = Project::load(global)?;
-    let depot = Depot::open(&project)?;
+    let depot = Depot::open(&project, screen)?;
     let Some(name) = &arguments.environment else { return settle_all(global, &project, &depot, screen) };
     let environment = find(&project, name)?;
     let is_due = is_due(&project, &depot.journal.read()?, environment);
@@ -189,7 +185,10 @@ pub(super) fn settle_all(global: &Global, project: &Project, depot: &Depot, scre
             if !is_due(project, &history, environment) {
                 continue;
             }
-            let exit = bring(global, project, depot, environment, None, screen)?;
+            let exit = match bring(global, project, depot, environment, None, screen) {
+                Err(failing @ Failing::Waiting(_)) => screen.explain(failing),
+                brought => brought?,
+            };
             if !matches!(exit, Exit::Passed | Exit::Waiting) {
                 return Ok(exit);
             }
@@ -235,7 +234,7 @@ fn choose(site: &Site<'_>, history: &History, named: Option<&str>, screen: &mut 
 /// Shows what `promote` would do, and what it would wait for. Changes nothing.
 pub(super) fn plan(global: &Global, arguments: &Plan, screen: &mut Screen) -> Result<Exit, Failing> {
     let project = Project::load(global)?;
-    let depot = Depot::open(&project)?;
+    let depot = Depot::open(&project, screen)?;
     let environment = find(&project, &arguments.environment)?;
     let site = Site { global, project: &project, depot: &depot, environment, head: clean_head(&depot)?, revised: None, _lock: None };
     let history = depot.journal.read()?;
@@ -286,7 +285,7 @@ pub(super) fn plan(global: &Global, arguments: &Plan, screen: &mut Screen) -> Re
 /// Signs that a plan is agreed to, or that it is not.
 pub(super) fn judge(global: &Global, arguments: &Judge, agrees: bool, screen: &mut Screen) -> Result<Exit, Failing> {
     let project = Project::load(global)?;
-    let depot = Depot::open(&project)?;
+    let depot = Depot::open(&project, screen)?;
     let environment = find(&project, &arguments.environment)?;
     let site = Site { global, project: &project, depot: &depot, environment, head: clean_head(&depot)?, revised: None, _lock: None };
     let history = depot.journal.read()?;
@@ -316,110 +315,26 @@ pub(super) fn judge(global: &Global, arguments: &Judge, agrees: bool, screen: &m
         reason: arguments.reason.clone(),
     };
     let deed = if agrees { Deed::Approved(signed) } else { Deed::Rejected(signed) };
-    depot.journal.add(&mut |_| Some(deed.clone()))?;
+    depot.journal.add(Reach::Most, &mut |_| Some(deed.clone()))?;
+    depot.tell(screen);
     let word = if agrees { "approved" } else { "rejected" };
     screen.say(&format!("{}: {word} {}", environment.name, visible(&released.name)));
     Ok(Exit::Passed)
 }
 
-/// Takes an environment back to a release that was good there, and holds it.
-pub(super) fn rollback(global: &Global, arguments: &Rollback, screen: &mut Screen) -> Result<Exit, Failing> {
-    let project = Project::load(global)?;
-    let depot = Depot::open(&project)?;
-    let environment = find(&project, &arguments.environment)?;
-    let head = clean_head(&depot)?;
-    let before = depot.journal.read()?.standing(&environment.name);
-    if before.ongoing.is_some() {
-        return turn_back(global, &project, &depot, environment, &arguments.reason, screen);
-    }
-    let Some(lock) = take_lock(&depot, environment, &depot.journal.read()?, screen)? else { return Ok(Exit::Waiting) };
-    let site = Site { global, project: &project, depot: &depot, environment, head, revised: None, _lock: Some(lock) };
-    let history = depot.journal.read()?;
-    let standing = history.standing(&environment.name);
-    let serving = standing.serves.as_ref().map(|serving| serving.release.clone());
-    let wanted = match &arguments.to {
-        Some(text) => Some(history.release(text)?.1.release.clone()),
-        None => standing.last_verified(serving.as_deref()).map(|verified| verified.release.clone()),
-    };
-    let Some(wanted) = wanted else {
-        screen.complain(
-            &format!("`{}` has no other release that was verified there: there is nothing to go back to", environment.name),
-            None,
-        );
-        return Ok(Exit::Failed);
-    };
-    if standing.verified_since(&wanted).is_none() {
-        screen.complain(&format!("{} was never verified in `{}`: promote it instead", name_of(&history, &wanted), environment.name), None);
-        return Ok(Exit::Failed);
-    }
-    if let Some(released) = serving.as_deref().and_then(|serving| history.release(serving).ok()).map(|(_, released)| released)
-        && released.irreversible
-    {
-        let help = "what it did cannot be taken back: promote a release that mends it";
-        screen.complain(&format!("{} is irreversible, so no rollback leads behind it", visible(&released.name)), Some(help));
-        return Ok(Exit::Failed);
-    }
-    let released = history.release(&wanted)?.1.clone();
-    let reason = arguments.reason.clone();
-    depot.journal.add(&mut |_| Some(Deed::Paused(Hold { environment: environment.name.to_string(), reason: reason.clone() })))?;
-    screen.say(&format!("{}: paused until `shipway resume {}`", environment.name, environment.name));
-    site.begin(&released, &standing, Cause::Rollback, Some(&arguments.reason), screen)
-}
-
-/// Takes back what is on its way.
-pub(super) fn abort(global: &Global, arguments: &Reasoned, screen: &mut Screen) -> Result<Exit, Failing> {
-    let project = Project::load(global)?;
-    let depot = Depot::open(&project)?;
-    let environment = find(&project, &arguments.environment)?;
-    if depot.journal.read()?.standing(&environment.name).ongoing.is_none() {
-        screen.say(&format!("{}: nothing is on its way", environment.name));
-        return Ok(Exit::Passed);
-    }
-    turn_back(global, &project, &depot, environment, &arguments.reason, screen)
-}
-
-/// Tells the deployment that is on its way to go back, and sees to it.
-fn turn_back(
-    global: &Global,
-    project: &Project,
-    depot: &Depot,
-    environment: &Environment,
-    reason: &str,
-    screen: &mut Screen,
-) -> Result<Exit, Failing> {
-    let mut name = None;
-    // First of all, so that whoever moves it now goes back by themselves.
-    depot.journal.add(&mut |history| {
-        let ongoing = history.standing(&environment.name).ongoing?;
-        name = Some(ongoing.deployment.clone());
-        let turned = Turned { environment: environment.name.to_string(), deployment: ongoing.deployment, reason: reason.to_owned() };
-        ongoing.turned.is_none().then_some(Deed::Turned(turned))
-    })?;
-    let Some(name) = name else { return Ok(Exit::Passed) };
-    let lock = open_lock(depot, environment)?;
-    if lock.try_lock().is_err() {
-        screen.say(&format!("{}: waits for the phase that another process does now", environment.name));
-        lock.lock().context("the lock of the environment cannot be had")?;
-    }
-    let site = Site { global, project, depot, environment, head: clean_head(depot)?, revised: None, _lock: Some(lock) };
-    let history = depot.journal.read()?;
-    let exit = site.go_on(&name, history, screen)?;
-    // What was asked for.
-    Ok(if matches!(exit, Exit::RolledBack | Exit::Failed) { Exit::Passed } else { exit })
-}
-
 /// Holds an environment, or lets it go on.
 pub(super) fn hold(global: &Global, arguments: &Reasoned, pauses: bool, screen: &mut Screen) -> Result<Exit, Failing> {
     let project = Project::load(global)?;
-    let depot = Depot::open(&project)?;
+    let depot = Depot::open(&project, screen)?;
     let environment = find(&project, &arguments.environment)?;
     let hold = Hold { environment: environment.name.to_string(), reason: arguments.reason.clone() };
     let deed = if pauses { Deed::Paused(hold) } else { Deed::Resumed(hold) };
     let mut was_so = false;
-    depot.journal.add(&mut |history| {
+    depot.journal.add(Reach::Most, &mut |history| {
         was_so = history.standing(&environment.name).paused.is_some() == pauses;
         (!was_so).then(|| deed.clone())
     })?;
+    depot.tell(screen);
     let word = if pauses { "paused" } else { "resumed" };
     screen.say(&format!("{}: {}{word}", environment.name, if was_so { "already " } else { "" }));
     Ok(Exit::Passed)
@@ -436,7 +351,7 @@ pub(super) fn find<'p>(project: &'p Project, name: &str) -> Result<&'p Environme
 }
 
 /// Returns the commit whose pipeline and scripts say how: what is checked out, and nothing else lies there.
-fn clean_head(depot: &Depot) -> Result<Head, Failing> {
+pub(super) fn clean_head(depot: &Depot) -> Result<Head, Failing> {
     let repository = depot.repository();
     let head = repository.head()?.ok_or_else(|| anyhow::anyhow!("delivery is done from a commit, and there is none yet"))?;
     match repository.dirt()? {
@@ -448,7 +363,8 @@ fn clean_head(depot: &Depot) -> Result<Head, Failing> {
     }
 }
 
-fn open_lock(depot: &Depot, environment: &Environment) -> Result<File, Failing> {
+/// Opens the lock of the environment in this repository.
+pub(super) fn open_lock(depot: &Depot, environment: &Environment) -> Result<File, Failing> {
     let folder = depot.folder()?;
     let path = folder.join(format!("{}.lock", environment.name));
     let file = File::options().create(true).truncate(false).write(true).open(&path);
@@ -456,7 +372,7 @@ fn open_lock(depot: &Depot, environment: &Environment) -> Result<File, Failing> 
 }
 
 /// Makes this process the only one here that moves releases into the environment; `None` where another one does.
-fn take_lock(depot: &Depot, environment: &Environment, history: &History, screen: &mut Screen) -> Result<Option<File>, Failing> {
+pub(super) fn take_lock(depot: &Depot, environment: &Environment, history: &History, screen: &mut Screen) -> Result<Option<File>, Failing> {
     let lock = open_lock(depot, environment)?;
     match lock.try_lock() {
         Ok(()) => Ok(Some(lock)),

@@ -1,11 +1,13 @@
 //! What commands about deliveries work with: the repository's ledger, and where the bytes of releases are.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 
 use anyhow::Context;
 
 use super::failing::Failing;
 use super::project::Project;
+use super::screen::Screen;
 use super::session::user_data;
 use crate::base::digest::Hash;
 use crate::base::text::visible;
@@ -15,24 +17,41 @@ use crate::delivery::vault::{Vault, VaultError};
 use crate::git::home::Home;
 use crate::git::repo::Repository;
 use crate::ledger::entry::{Entry, Released};
+use crate::ledger::error::LedgerError;
 use crate::ledger::history::{History, NoRelease};
-use crate::ledger::journal::{Journal, LedgerError};
+use crate::ledger::journal::Journal;
 
 /// The ledger and the vault of a project.
 #[derive(Debug)]
 pub(super) struct Depot {
     pub(super) journal: Journal,
     pub(super) vault: Vault,
+    /// Whether it was said that others do not know what is done here.
+    is_told: Cell<bool>,
 }
 
 impl Depot {
-    /// Opens those of `project`.
-    pub(super) fn open(project: &Project) -> Result<Self, Failing> {
+    /// Opens those of `project`, with what others have written into the ledger by now.
+    pub(super) fn open(project: &Project, screen: &mut Screen) -> Result<Self, Failing> {
         let Some(repository) = Repository::find(&project.root) else {
             let root = project.root.to_string_lossy();
             return Err(anyhow::anyhow!("delivery needs a git repository, and `{}` lies in none", visible(&root)).into());
         };
-        Ok(Self { vault: Vault::new(folder(project)?), journal: Journal::open(repository)? })
+        let journal = Journal::open(repository, project.pipeline.delivery.share)?;
+        let depot = Self { vault: Vault::new(folder(project)?), journal, is_told: Cell::new(false) };
+        match depot.journal.sync() {
+            // What can be done without others is.
+            Ok(()) | Err(LedgerError::Offline(_) | LedgerError::Declined(_)) => depot.tell(screen),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(depot)
+    }
+
+    /// Says once that others do not know what is done here, where they do not, and why.
+    pub(super) fn tell(&self, screen: &mut Screen) {
+        if let Some(error) = self.journal.cut().filter(|_| !self.is_told.replace(true)) {
+            screen.warn(&format!("{error}; this goes by what is known here, and what it adds is published later"));
+        }
     }
 
     /// Returns the repository.
@@ -104,6 +123,9 @@ impl From<NoRelease> for Failing {
 
 impl From<LedgerError> for Failing {
     fn from(error: LedgerError) -> Self {
-        anyhow::Error::new(error).into()
+        match error {
+            LedgerError::Offline(_) => Self::Waiting(format!("waits: {error}: nothing is done that others must know of first")),
+            error => anyhow::Error::new(error).into(),
+        }
     }
 }

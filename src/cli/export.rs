@@ -27,7 +27,7 @@ pub(super) struct Arguments {
 /// Writes the release, the same bytes each time and everywhere.
 pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -> Result<Exit, Failing> {
     let project = Project::load(global)?;
-    let depot = Depot::open(&project)?;
+    let depot = Depot::open(&project, screen)?;
     let history = depot.journal.read()?;
     let (released, manifest) = depot.release(&history, &arguments.release)?;
     let (entry, _) = history.release(&released.release)?;

@@ -18,6 +18,8 @@ pub(super) enum Failing {
     File(Box<Sources>, Vec<Diagnostic>),
     /// Files, programs or the system did not do what they should.
     Surroundings(anyhow::Error),
+    /// It can be done later, for this reason.
+    Waiting(String),
 }
 
 impl Failing {

@@ -29,6 +29,7 @@ use crate::engine::run::Run;
 use crate::git::state::Head;
 use crate::ledger::entry::{Deed, Entry, Released};
 use crate::ledger::history::History;
+use crate::ledger::shared::Reach;
 use crate::model::delivery::ReleaseRule;
 use crate::model::outcome::Exit;
 use crate::model::select::{Request, Selection};
@@ -83,7 +84,7 @@ fn make(global: &Global, arguments: &Arguments, screen: &mut Screen) -> Result<E
         let help = "say what a release consists of: [release] with artifacts = [\"…\"]";
         return Err(Failing::usage_with_help("the pipeline has no [release]", help));
     };
-    let depot = Depot::open(&project)?;
+    let depot = Depot::open(&project, screen)?;
     let head = clean_head(&depot, arguments.dirty)?;
     let stages = rule.needs.iter().map(|id| project.pipeline.stage(*id).name.to_string()).collect();
     let selection = Selection::new(&project.pipeline, &Request { stages, ..Request::default() })?;
@@ -108,6 +109,7 @@ fn make(global: &Global, arguments: &Arguments, screen: &mut Screen) -> Result<E
         screen.warn(&trouble);
     }
     let Some(released) = released? else { return Ok(exit) };
+    depot.tell(screen);
     tell(&released, how.format, screen);
     settle_all(global, &project, &depot, screen)
 }
@@ -174,7 +176,7 @@ fn release(
 
 /// Records a release that was made, and gives it a name.
 fn record(depot: &Depot, manifest: &Manifest, mut made: Released) -> Result<Released, Failing> {
-    depot.journal.add(&mut |history| {
+    depot.journal.add(Reach::Most, &mut |history| {
         made.name = name_in(history, manifest, &made.release);
         let is_known = history.releases().iter().any(|(_, other)| **other == made);
         (!is_known).then(|| Deed::Released(Box::new(made.clone())))
@@ -218,7 +220,7 @@ fn object(released: &Released) -> serde_json::Map<String, Value> {
 
 fn list(global: &Global, format: Format, screen: &mut Screen) -> Result<Exit, Failing> {
     let project = Project::load(global)?;
-    let history = Depot::open(&project)?.journal.read()?;
+    let history = Depot::open(&project, screen)?.journal.read()?;
     let releases = history.releases();
     if format == Format::Json {
         let releases: Vec<Value> = releases.iter().map(|(entry, released)| described(entry, released)).collect();
@@ -248,7 +250,7 @@ fn described(entry: &Entry, released: &Released) -> Value {
 
 fn show(global: &Global, text: &str, format: Format, screen: &mut Screen) -> Result<Exit, Failing> {
     let project = Project::load(global)?;
-    let depot = Depot::open(&project)?;
+    let depot = Depot::open(&project, screen)?;
     let history = depot.journal.read()?;
     let (released, manifest) = depot.release(&history, text)?;
     let (entry, _) = history.release(&released.release)?;

@@ -130,6 +130,10 @@ impl Screen {
                 self.complain(&format!("{error:#}"), None);
                 Exit::Surroundings
             }
+            Failing::Waiting(why) => {
+                self.say(&why);
+                Exit::Waiting
+            }
         }
     }
 

@@ -24,7 +24,8 @@ use crate::delivery::target::{Candidate, Target};
 use crate::git::state::Head;
 use crate::ledger::entry::{Cause, Deed, Ending, Phase, Released, Started, short};
 use crate::ledger::history::History;
-use crate::ledger::standing::Standing;
+use crate::ledger::shared::Reach;
+use crate::ledger::standing::{Lease, Standing};
 use crate::model::environment::Environment;
 use crate::model::outcome::Exit;
 use crate::model::target::Kind;
@@ -147,14 +148,23 @@ impl Site<'_> {
         };
         // The bytes must be here before anything is announced.
         self.candidate(&released.release).map_err(|error| anyhow::anyhow!(error))?;
-        let history = self.depot.journal.add(&mut |history| {
+        let reach = if cause == Cause::Rollback { Reach::Here } else { Reach::All };
+        let mut is_first = false;
+        let history = self.depot.journal.add(reach, &mut |history| {
             let now = history.standing(&self.environment.name);
-            (now.ongoing.is_none() && now.serves == standing.serves).then(|| Deed::Started(Box::new(started.clone())))
+            is_first = now.ongoing.is_none() && now.serves == standing.serves;
+            is_first.then(|| Deed::Started(Box::new(started.clone())))
         })?;
+        self.depot.tell(screen);
         let now = history.standing(&self.environment.name);
-        let Some(ongoing) = now.ongoing.filter(|ongoing| ongoing.started == started) else {
-            screen.say(&format!("{}: somebody else was faster", self.environment.name));
-            return Ok(Exit::Waiting);
+        let ongoing = match now.ongoing {
+            Some(ongoing) if is_first => ongoing,
+            other => {
+                let lease = other.and_then(|ongoing| ongoing.lease);
+                let faster = || format!("{}: somebody else was faster", self.environment.name);
+                screen.say(&lease.map_or_else(faster, |lease| locked(self.environment, &lease)));
+                return Ok(Exit::Waiting);
+            }
         };
         let verb = if cause == Cause::Rollback { "rolls back to" } else { "gets" };
         screen.say(&format!("{} {verb} {}", self.environment.name, visible(&released.name)));
@@ -189,6 +199,7 @@ impl Site<'_> {
             deployment.go_on(name, history)?
         };
         lines.iter().for_each(|line| screen.warn(line));
+        self.depot.tell(screen);
         self.conclude(left, screen)
     }
 
@@ -203,6 +214,16 @@ impl Site<'_> {
                     "{environment}: interrupted; `shipway promote {environment}` goes on, `shipway abort {environment}` goes back"
                 ));
                 return Ok(Exit::Interrupted(signal));
+            }
+            Left::Taken(lease) => {
+                let unlocked = || format!("{environment}: unlocked by somebody; `shipway promote {environment}` goes on");
+                screen.say(&lease.map_or_else(unlocked, |lease| locked(self.environment, &lease)));
+                return Ok(Exit::Waiting);
+            }
+            Left::Overtaken => {
+                let why = "another deployment was begun by somebody who could not know of this one, which ends here";
+                screen.complain(&format!("{environment}: {why}; now {serves} serves"), None);
+                return Ok(Exit::Failed);
             }
             Left::Ended(ending, reason) => (ending, reason.unwrap_or_default()),
         };
@@ -230,7 +251,7 @@ impl Site<'_> {
             match history.release(id) {
                 Ok((entry, _)) => match elsewhere(error, entry) {
                     Failing::Surroundings(error) => format!("{error:#}"),
-                    Failing::Usage { message, .. } => message,
+                    Failing::Usage { message, .. } | Failing::Waiting(message) => message,
                     Failing::File(..) => String::new(),
                 },
                 Err(_) => error.to_string(),
@@ -256,6 +277,19 @@ impl Site<'_> {
 /// Returns the digest of the plan to bring this release there as this commit says.
 pub(super) fn plan_of(release: &str, environment: &str, commit: &str) -> String {
     Hash::of(format!("shipway plan 1\n{release}\n{environment}\n{commit}\n").as_bytes()).to_string()
+}
+
+/// Says that another clone moves a release into the environment.
+pub(super) fn locked(environment: &Environment, lease: &Lease) -> String {
+    let name = &environment.name;
+    format!("{name}: locked: {}; where nothing is moved there any more, `shipway unlock {name} --reason R`", holder(lease))
+}
+
+/// Says who moves a release, and until when.
+pub(super) fn holder(lease: &Lease) -> String {
+    let Lease { actor, until } = lease;
+    let (name, email, host) = (visible(&actor.name), visible(&actor.email), visible(&actor.host));
+    format!("held by {name} <{email}> on {host} until {}", until.strftime("%Y-%m-%d %H:%M:%SZ"))
 }
 
 /// Returns what a release is called.

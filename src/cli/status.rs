@@ -9,7 +9,7 @@ use super::failing::Failing;
 use super::flags::{Format, Global};
 use super::project::Project;
 use super::screen::Screen;
-use super::site::name_of;
+use super::site::{holder, name_of};
 use crate::base::text::visible;
 use crate::ledger::entry::short;
 use crate::ledger::history::{History, Recorded};
@@ -41,7 +41,7 @@ pub(super) struct Log {
 /// Shows what serves in each environment.
 pub(super) fn status(global: &Global, arguments: &Status, screen: &mut Screen) -> Result<Exit, Failing> {
     let project = Project::load(global)?;
-    let depot = Depot::open(&project)?;
+    let depot = Depot::open(&project, screen)?;
     let environments = match &arguments.environment {
         Some(name) => vec![find(&project, name)?],
         None => project.pipeline.delivery.environments.iter().collect(),
@@ -68,7 +68,7 @@ pub(super) fn status(global: &Global, arguments: &Status, screen: &mut Screen) -
 fn describe(history: &History, standing: &Standing) -> Vec<String> {
     let mut words = Vec::new();
     match (&standing.lost, &standing.serves) {
-        (Some(reason), _) => words.push(format!("not known: a rollback failed: {}", visible(reason))),
+        (Some(reason), _) => words.push(format!("not known: {}", visible(reason))),
         (None, Some(serving)) => {
             let verified = if serving.is_verified { "verified" } else { "not verified" };
             words.push(format!(
@@ -81,7 +81,8 @@ fn describe(history: &History, standing: &Standing) -> Vec<String> {
     }
     if let Some(ongoing) = &standing.ongoing {
         let way = if ongoing.turned.is_some() { "is taken back" } else { "is on its way" };
-        words.push(format!("{} {way}", name_of(history, &ongoing.started.release)));
+        let held = ongoing.lease.as_ref().map(|lease| format!(", {}", holder(lease))).unwrap_or_default();
+        words.push(format!("{} {way}{held}", name_of(history, &ongoing.started.release)));
     }
     if let Some((reason, actor, _)) = &standing.paused {
         words.push(format!("paused by {}: {}", visible(&actor.name), visible(reason)));
@@ -101,6 +102,7 @@ fn object(history: &History, name: &str, standing: &Standing) -> Value {
             "release": release(&ongoing.started.release),
             "since": ongoing.since.to_string(),
             "actor": ongoing.actor,
+            "held": ongoing.lease.as_ref().map(|lease| json!({ "actor": lease.actor, "until": lease.until.to_string() })),
             "back": ongoing.turned.as_ref().map(|back| &back.reason),
         })),
         "paused": standing.paused.as_ref().map(|(reason, actor, at)| json!({ "reason": reason, "actor": actor, "at": at.to_string() })),
@@ -111,7 +113,7 @@ fn object(history: &History, name: &str, standing: &Standing) -> Value {
 /// Shows what was done, the newest first.
 pub(super) fn log(global: &Global, arguments: &Log, screen: &mut Screen) -> Result<Exit, Failing> {
     let project = Project::load(global)?;
-    let history = Depot::open(&project)?.journal.read()?;
+    let history = Depot::open(&project, screen)?.journal.read()?;
     let is_meant =
         |recorded: &&Recorded| arguments.environment.as_deref().is_none_or(|name| recorded.entry.deed.environment() == Some(name));
     for recorded in history.entries.iter().rev().filter(is_meant) {

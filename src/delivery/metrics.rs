@@ -138,7 +138,7 @@ fn deployments(history: &History, environment: &str) -> Vec<Deployment> {
                 {
                     undone.failed = true;
                 }
-                places.insert(&recorded.name, all.len());
+                places.insert(&recorded.digest, all.len());
                 all.push(Deployment { started: (**started).clone(), at, was_shifted: false, ended: None, failed: false });
             }
             Deed::Doing(phasing) => {
@@ -155,6 +155,8 @@ fn deployments(history: &History, environment: &str) -> Vec<Deployment> {
             Deed::Released(_)
             | Deed::Done(_)
             | Deed::Turned(_)
+            | Deed::Held(_)
+            | Deed::Unlocked(_)
             | Deed::Approved(_)
             | Deed::Rejected(_)
             | Deed::Paused(_)

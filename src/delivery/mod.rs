@@ -12,6 +12,7 @@ pub mod archive;
 pub mod directory;
 pub mod evidence;
 pub mod freeze;
+pub mod hold;
 pub mod manifest;
 pub mod metrics;
 pub mod package;

@@ -1,12 +1,15 @@
 //! Brings a release into an environment, or back: phase by phase, each announced in the ledger before and confirmed after, so that whoever
 //! comes next can go on from any instant.
 
+use super::hold::{keeping, reach, take};
 use super::rollout::{Move, Shape, next};
 use super::target::{Candidate, Target, TargetError};
 use crate::ledger::entry::{Deed, Ended, Ending, Phase, Phasing, Turned};
+use crate::ledger::error::LedgerError;
 use crate::ledger::history::History;
-use crate::ledger::journal::{Journal, LedgerError};
-use crate::ledger::standing::{Ongoing, Standing};
+use crate::ledger::journal::Journal;
+use crate::ledger::shared::Reach;
+use crate::ledger::standing::{Lease, Ongoing, Standing};
 
 /// How a phase of the environment's own steps went.
 pub type Steps<'s> = dyn FnMut(Phase, &Candidate) -> Result<(), TargetError> + 's;
@@ -42,6 +45,10 @@ pub enum Left {
     Ended(Ending, Option<String>),
     /// This signal came: whoever comes next goes on.
     Interrupted(i32),
+    /// It is not on us to go on with it: another clone has it, or nobody.
+    Taken(Option<Lease>),
+    /// It counts for nothing: something was begun after it by somebody who did not know of it.
+    Overtaken,
 }
 
 impl Deployment<'_> {
@@ -49,14 +56,17 @@ impl Deployment<'_> {
     ///
     /// # Errors
     /// Where the ledger cannot be read or written.
-    pub fn go_on(&mut self, name: &str, mut history: History) -> Result<Left, LedgerError> {
+    pub fn go_on(&mut self, name: &str, history: History) -> Result<Left, LedgerError> {
+        let mut history = take(self.journal, self.environment, name, history)?;
         loop {
             let standing = history.standing(self.environment);
             let Some(ongoing) = standing.ongoing.as_ref().filter(|ongoing| ongoing.deployment == name) else {
                 // Ended, perhaps by somebody else.
-                let (ending, reason) = history.ended(name).unwrap_or((Ending::Unchanged, None));
-                return Ok(Left::Ended(ending, reason));
+                return Ok(history.ended(name).map_or(Left::Overtaken, |(ending, reason)| Left::Ended(ending, reason)));
             };
+            if !self.journal.holds(ongoing) {
+                return Ok(Left::Taken(ongoing.lease.clone()));
+            }
             let step = next(ongoing, self.shape);
             history = match step {
                 Move::End(result) => {
@@ -65,12 +75,13 @@ impl Deployment<'_> {
                 }
                 Move::Do(phase) => {
                     let begun = self.record(ongoing, step, || Deed::Doing(self.phasing(name, phase)))?;
-                    if !is_at(&begun, self.environment, ongoing, step, self.shape) {
-                        // It was told to go back, or was ended, meanwhile.
+                    if !self.is_at(&begun, ongoing, step) {
+                        // It was told to go back, was ended, or is on another clone, meanwhile.
                         history = begun;
                         continue;
                     }
-                    match self.perform(phase, ongoing, &standing) {
+                    let (journal, environment) = (self.journal, self.environment);
+                    match keeping(journal, environment, ongoing, || self.perform(phase, ongoing, &standing)) {
                         Ok(()) => self.record(ongoing, step, || Deed::Done(self.phasing(name, phase)))?,
                         Err(TargetError::Interrupted(signal)) => return Ok(Left::Interrupted(signal)),
                         Err(TargetError::Failed(reason)) => self.fail(ongoing, step, phase, &reason)?,
@@ -80,12 +91,22 @@ impl Deployment<'_> {
         }
     }
 
-    /// Adds `deed`, if `step` is still what is to be done for the deployment.
+    /// Adds `deed`, if `step` is still what is to be done for the deployment, and that on us.
     fn record(&self, ongoing: &Ongoing, step: Move, deed: impl Fn() -> Deed) -> Result<History, LedgerError> {
-        self.journal.add(&mut |history| {
+        // That it turns back is the first step of the way back.
+        let reach = if matches!(deed(), Deed::Turned(_)) { Reach::Here } else { reach(ongoing) };
+        self.journal.add(reach, &mut |history| {
             let is_said = |deed: &Deed| history.entries.last().is_some_and(|last| last.entry.deed == *deed);
             // After a kill it may stand there already.
-            Some(deed()).filter(|deed| is_at(history, self.environment, ongoing, step, self.shape) && !is_said(deed))
+            Some(deed()).filter(|deed| self.is_at(history, ongoing, step) && !is_said(deed))
+        })
+    }
+
+    /// Tells whether `step` is what is to be done now for the deployment, by us, in the direction in which it went.
+    fn is_at(&self, history: &History, ongoing: &Ongoing, step: Move) -> bool {
+        let now = history.standing(self.environment).ongoing.filter(|now| now.deployment == ongoing.deployment);
+        now.is_some_and(|now| {
+            now.turned.is_some() == ongoing.turned.is_some() && next(&now, self.shape) == step && self.journal.holds(&now)
         })
     }
 
@@ -130,12 +151,4 @@ impl Deployment<'_> {
     fn ended(&self, deployment: &str, result: Ending, reason: Option<String>) -> Ended {
         Ended { environment: self.environment.to_owned(), deployment: deployment.to_owned(), result, reason }
     }
-}
-
-/// Tells whether `step` is what is to be done now for the deployment, in the direction in which it went.
-fn is_at(history: &History, environment: &str, ongoing: &Ongoing, step: Move, shape: Shape) -> bool {
-    let standing = history.standing(environment);
-    standing.ongoing.is_some_and(|now| {
-        now.deployment == ongoing.deployment && now.turned.is_some() == ongoing.turned.is_some() && next(&now, shape) == step
-    })
 }

@@ -2,9 +2,10 @@
 //!
 //! Elsewhere than on Linux it shows none, and a step is known by its process group alone.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
+use std::sync::{Mutex, PoisonError};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -43,10 +44,11 @@ impl Process {
         entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter_map(Self::look).collect()
     }
 
-    /// Returns our threads.
+    /// Returns our threads, but for those that stand apart.
     pub(super) fn own_threads() -> Vec<i32> {
         let entries = fs::read_dir("/proc/self/task").into_iter().flatten();
-        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+        let apart = APART.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter(|thread| !apart.contains(thread)).collect()
     }
 
     /// Returns the value of a variable in the environment it was started with.
@@ -115,6 +117,32 @@ impl Children {
             text.extend_from_slice(&piece[..length]);
         }
         String::from_utf8_lossy(&text).split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+    }
+}
+
+/// The threads of ours whose children belong to no step.
+static APART: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+/// As long as it lives, what the thread that made it starts belongs to no step, whatever runs or ends beside it.
+#[derive(Debug)]
+pub struct Apart(i32);
+
+impl Apart {
+    /// Sets the thread that calls apart.
+    pub fn this_thread() -> Self {
+        #[cfg(target_os = "linux")]
+        let thread = rustix::thread::gettid().as_raw_nonzero().get();
+        // There are no lists of children.
+        #[cfg(not(target_os = "linux"))]
+        let thread = 0;
+        APART.lock().unwrap_or_else(PoisonError::into_inner).insert(thread);
+        Self(thread)
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        APART.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
     }
 }
 

@@ -51,7 +51,7 @@ impl Repository {
         self.setting("user.signingkey")
     }
 
-    fn setting(&self, key: &str) -> Result<Option<String>, GitError> {
+    pub(super) fn setting(&self, key: &str) -> Result<Option<String>, GitError> {
         match self.ask(self.root(), &["config", "--get", key]) {
             Ok(value) => Ok(Some(String::from_utf8_lossy(&value).trim().to_owned()).filter(|value| !value.is_empty())),
             // It is not set.
@@ -65,13 +65,36 @@ impl Repository {
     /// # Errors
     /// Where git is missing or unwilling, and where a commit is missing.
     pub fn chain(&self, reference: &str) -> Result<Vec<Link>, GitError> {
-        let Some(last) = self.leads_to(reference)? else { return Ok(Vec::new()) };
+        self.leads_to(reference)?.map_or_else(|| Ok(Vec::new()), |last| self.links(None, &last))
+    }
+
+    /// Returns the records up to the commit `to` that do not stand before `from` and are not that itself, the first first.
+    ///
+    /// # Errors
+    /// Where git is missing or unwilling, and where a commit is missing.
+    pub fn links(&self, from: Option<&str>, to: &str) -> Result<Vec<Link>, GitError> {
+        let without = from.map(|from| format!("^{from}"));
         // In the order of the parents, whatever their dates say.
-        let listing = self.ask(self.root(), &["log", "-z", "--first-parent", "--format=%H%n%P%n%B", &last, "--"])?;
+        let mut words = vec!["log", "-z", "--first-parent", "--encoding=UTF-8", "--format=%H%n%P%n%B", to];
+        words.extend(without.as_deref());
+        words.push("--");
+        let listing = self.ask(self.root(), &words)?;
         let text = String::from_utf8_lossy(&listing);
         let mut links: Vec<Link> = text.split('\0').filter(|entry| !entry.is_empty()).filter_map(link).collect();
         links.reverse();
         Ok(links)
+    }
+
+    /// Tells whether the commit `earlier` stands before `later`, or is it.
+    ///
+    /// # Errors
+    /// Where git is missing or unwilling, and where a commit is missing.
+    pub fn contains(&self, later: &str, earlier: &str) -> Result<bool, GitError> {
+        if later == earlier {
+            return Ok(true);
+        }
+        let without = format!("^{later}");
+        self.ask(self.root(), &["rev-list", "--max-count=1", earlier, &without, "--"]).map(|lacking| lacking.is_empty())
     }
 
     /// Checks that every commit behind `reference` is what its name says.
@@ -98,6 +121,15 @@ impl Repository {
     /// # Errors
     /// Where git is missing or unwilling.
     pub fn add_link(&self, reference: &str, before: Option<&str>, message: &str, who: &Who, at: i64) -> Result<Option<String>, GitError> {
+        let name = self.write_link(before, message, who, at)?;
+        Ok(self.move_ref(reference, before, &name)?.then_some(name))
+    }
+
+    /// Writes a record that stands behind `before`; no ref leads to it yet. Returns its name: what is the same has the same.
+    ///
+    /// # Errors
+    /// Where git is missing or unwilling.
+    pub fn write_link(&self, before: Option<&str>, message: &str, who: &Who, at: i64) -> Result<String, GitError> {
         let root = self.root();
         let said = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim().to_owned();
         // It is known to every git, but only one that is written is sent along.
@@ -106,15 +138,24 @@ impl Repository {
         let person = format!("{} <{}> {at} +0000", clean(&who.name).trim(), clean(&who.email).trim());
         let parent = before.map(|before| format!("parent {before}\n")).unwrap_or_default();
         let commit = format!("tree {tree}\n{parent}author {person}\ncommitter {person}\n\n{message}");
-        let name = said(self.ask_with(root, &["hash-object", "-t", "commit", "-w", "--stdin"], commit.as_bytes())?);
+        Ok(said(self.ask_with(root, &["hash-object", "-t", "commit", "-w", "--stdin"], commit.as_bytes())?))
+    }
+
+    /// Makes `reference` lead to the commit `name`, if it leads to `before`, or if it is not there where that is `None`. Tells whether it does
+    /// now.
+    ///
+    /// # Errors
+    /// Where git is missing or unwilling.
+    pub fn move_ref(&self, reference: &str, before: Option<&str>, name: &str) -> Result<bool, GitError> {
         let nothing = "0".repeat(name.len());
         for _ in 0..PATIENCE {
-            let change = ["update-ref", "--no-deref", reference, &name, before.unwrap_or(&nothing)];
-            match self.ask(root, &change) {
-                Ok(_) => return Ok(Some(name)),
+            let change = ["update-ref", "--no-deref", reference, name, before.unwrap_or(&nothing)];
+            match self.ask(self.root(), &change) {
+                Ok(_) => return Ok(true),
                 Err(GitError::Failed(complaint)) => {
-                    if self.leads_to(reference)?.as_deref() != before {
-                        return Ok(None);
+                    let now = self.leads_to(reference)?;
+                    if now.as_deref() != before {
+                        return Ok(now.as_deref() == Some(name));
                     }
                     // Somebody holds its lock for a moment.
                     if !complaint.contains("lock") {
@@ -157,6 +198,8 @@ mod tests {
         let links = repository.chain(chain).unwrap();
         assert_eq!(links.iter().map(|link| &link.name).collect::<Vec<_>>(), [&first, &second]);
         assert_eq!((links[0].before.as_deref(), links[1].before.as_deref()), (None, Some(&*first)));
+        assert_eq!(repository.links(Some(&first), &second).unwrap(), links[1..]);
+        assert!(repository.contains(&second, &first).unwrap() && !repository.contains(&first, &second).unwrap());
         assert_eq!((links[0].message.trim_end(), links[1].message.trim_end()), ("one\n\n{\"a\":\"ö\"}", "two"));
         duct::cmd!("git", "fsck", "--strict").dir(&root).stderr_null().run().unwrap();
     }

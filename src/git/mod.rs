@@ -5,6 +5,7 @@ pub mod chain;
 pub mod changes;
 pub mod home;
 pub mod pushed;
+pub mod remote;
 pub mod repo;
 pub mod same;
 pub mod script;

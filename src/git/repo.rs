@@ -115,11 +115,7 @@ impl Repository {
     pub(super) fn call(&self, folder: &Path, words: &[&OsStr], with: &With<'_>) -> Result<Vec<u8>, GitError> {
         let mut environment = environment(std::env::vars_os());
         environment.extend(with.index.map(|index| ("GIT_INDEX_FILE".into(), index.into())));
-        let path = environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
-        let git = program::find("git", path, folder).map_err(GitError::Missing)?;
-        // No setting of the repository may start a program of its own or change how names are written.
-        let settings = ["-c", "core.quotePath=false", "-c", "core.fsmonitor=false", "--literal-pathspecs"];
-        let call = duct::cmd(git, settings.iter().map(OsStr::new).chain(words.iter().copied())).dir(folder).full_env(environment);
+        let call = command(folder, words, environment)?;
         let call = match (with.input, with.held) {
             (Some(input), _) => call.stdin_bytes(input),
             (None, Some(file)) => call.stdin_file(file.try_clone().map_err(|error| GitError::Missing(program::plain(&error)))?),
@@ -130,7 +126,7 @@ impl Repository {
     }
 
     /// Returns what git's complaint means.
-    fn explain(&self, complaint: &str) -> GitError {
+    pub(super) fn explain(&self, complaint: &str) -> GitError {
         let folder = self.root.to_string_lossy();
         if complaint.contains("dubious ownership") || complaint.contains("unsafe repository") {
             return GitError::Untrusted { folder: visible(&folder).into_owned(), quoted: visible(&shell_quote(&folder)).into_owned() };
@@ -158,8 +154,17 @@ fn is_repository(path: &Path) -> bool {
     path.is_file() || path.join("HEAD").symlink_metadata().is_ok()
 }
 
+/// Returns the call of `git` with these words in `folder`, not started.
+pub(super) fn command(folder: &Path, words: &[&OsStr], environment: Vec<(OsString, OsString)>) -> Result<duct::Expression, GitError> {
+    let path = environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
+    let git = program::find("git", path, folder).map_err(GitError::Missing)?;
+    // No setting of the repository may start a program of its own or change how names are written.
+    let settings = ["-c", "core.quotePath=false", "-c", "core.fsmonitor=false", "--literal-pathspecs"];
+    Ok(duct::cmd(git, settings.iter().map(OsStr::new).chain(words.iter().copied())).dir(folder).full_env(environment))
+}
+
 /// Returns `variables` without what would lead git to another repository: a hook of git has such variables set.
-fn environment(variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<(OsString, OsString)> {
+pub(super) fn environment(variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<(OsString, OsString)> {
     let is_kept = |name: &OsStr| !name.to_string_lossy().starts_with("GIT_") || KEPT.iter().any(|kept| name == *kept);
     let ours = variables.filter(|(name, _)| is_kept(name) && name != "LC_ALL" && name != "LANGUAGE");
     // Its complaints are read: they must be in one language. A lock that it can do without would disturb others.

@@ -5,6 +5,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::base::digest::Hash;
+
 /// The version of the format.
 const VERSION: u32 = 1;
 
@@ -31,6 +33,9 @@ pub struct Actor {
     pub email: String,
     /// The name of the machine.
     pub host: String,
+    /// Which of the repositories that share the ledger; `None` where it is not shared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clone: Option<String>,
 }
 
 /// What was done.
@@ -39,7 +44,7 @@ pub struct Actor {
 pub enum Deed {
     /// A release was made.
     Released(Box<Released>),
-    /// A release begins to come into an environment. The name of this entry's commit is that of the deployment.
+    /// A release begins to come into an environment. The digest of this entry is the name of the deployment.
     Started(Box<Started>),
     /// A phase of a deployment is about to be done: it may be done in part, or whole, unless the next entry says so.
     Doing(Phasing),
@@ -49,6 +54,10 @@ pub enum Deed {
     Turned(Turned),
     /// A deployment is over.
     Ended(Ended),
+    /// The clone that says so moves a deployment: still, or from here on.
+    Held(Held),
+    /// Nobody does, whoever did: the next one may.
+    Unlocked(Unlocked),
     /// Somebody agrees to a plan.
     Approved(Signed),
     /// Somebody does not.
@@ -142,6 +151,26 @@ pub struct Ended {
     pub reason: Option<String>,
 }
 
+/// A deployment that somebody moves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// In which environment.
+    pub environment: String,
+    /// Which one.
+    pub deployment: String,
+}
+
+/// A deployment that nobody moves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unlocked {
+    /// In which environment.
+    pub environment: String,
+    /// Which one.
+    pub deployment: String,
+    /// Why.
+    pub reason: String,
+}
+
 /// How a deployment ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -202,8 +231,22 @@ impl Deed {
             Self::Doing(phasing) | Self::Done(phasing) => Some(&phasing.environment),
             Self::Turned(turned) => Some(&turned.environment),
             Self::Ended(ended) => Some(&ended.environment),
+            Self::Held(held) => Some(&held.environment),
+            Self::Unlocked(unlocked) => Some(&unlocked.environment),
             Self::Approved(signed) | Self::Rejected(signed) => Some(&signed.environment),
             Self::Paused(hold) | Self::Resumed(hold) => Some(&hold.environment),
+        }
+    }
+
+    /// Returns the name of the deployment that it is about; not that of one that it begins.
+    pub fn deployment(&self) -> Option<&str> {
+        match self {
+            Self::Doing(phasing) | Self::Done(phasing) => Some(&phasing.deployment),
+            Self::Turned(turned) => Some(&turned.deployment),
+            Self::Ended(ended) => Some(&ended.deployment),
+            Self::Held(held) => Some(&held.deployment),
+            Self::Unlocked(unlocked) => Some(&unlocked.deployment),
+            Self::Released(_) | Self::Started(_) | Self::Approved(_) | Self::Rejected(_) | Self::Paused(_) | Self::Resumed(_) => None,
         }
     }
 }
@@ -269,6 +312,11 @@ impl Entry {
         format!("{}\n\n{json}\n", self.deed)
     }
 
+    /// Returns what an entry is referred to by: the digest of its message, which it keeps where it is written again behind others.
+    pub fn digest(message: &str) -> String {
+        Hash::of(message.trim_end().as_bytes()).to_string()
+    }
+
     /// Reads the message of a commit; or returns why it is no entry, for people.
     ///
     /// # Errors
@@ -305,6 +353,8 @@ impl std::fmt::Display for Deed {
                 };
                 write!(f, "{environment}: {result}")
             }
+            Self::Held(Held { environment, .. }) => write!(f, "{environment}: held"),
+            Self::Unlocked(Unlocked { environment, reason, .. }) => write!(f, "{environment}: unlocked: {}", line(reason)),
             Self::Approved(signed) => write!(f, "{}: approve {}: {}", signed.environment, short(&signed.release), line(&signed.reason)),
             Self::Rejected(signed) => write!(f, "{}: reject {}: {}", signed.environment, short(&signed.release), line(&signed.reason)),
             Self::Paused(Hold { environment, reason }) => write!(f, "{environment}: paused: {}", line(reason)),
@@ -346,10 +396,12 @@ mod tests {
 
     #[test]
     fn an_entry_is_read_back() {
-        let actor = Actor { name: "Ann".to_owned(), email: "ann@example.org".to_owned(), host: "laptop".to_owned() };
+        let actor = Actor { name: "Ann".to_owned(), email: "ann@example.org".to_owned(), host: "laptop".to_owned(), clone: None };
         let entry = Entry::now(actor, Deed::Released(Box::new(released())));
         let message = entry.message();
         assert!(message.starts_with("release brave-otter (abababababab)\n\n{"), "{message}");
+        assert!(!message.contains("clone"), "{message}");
+        assert_eq!(Entry::digest(&message), Entry::digest(message.trim_end()));
         assert_eq!(Entry::parse(&message), Ok(entry));
         for broken in ["", "x", "x\n\n", "x\n\n{}", &message.replace("\"v\":1", "\"v\":2"), &message.replace("released", "relesed")] {
             assert!(Entry::parse(broken).is_err(), "{broken}");

@@ -1,14 +1,31 @@
 //! What the entries of a ledger come to.
 
 use super::entry::{Deed, Ending, Entry, Released};
+use super::error::LedgerError;
+use crate::git::chain::Link;
 
-/// An entry, and the name of its commit.
+/// An entry, and the names that it has.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recorded {
-    /// The name of the commit that holds it.
+    /// The name of the commit that holds it, which it has as long as it stands behind the same ones.
     pub name: String,
+    /// What others refer to it by, which stays.
+    pub digest: String,
     /// The entry.
     pub entry: Entry,
+}
+
+impl Recorded {
+    /// Reads what a commit holds.
+    ///
+    /// # Errors
+    /// Where that is no entry: what comes of it could be wrong.
+    pub fn of(link: &Link) -> Result<Self, LedgerError> {
+        match Entry::parse(&link.message) {
+            Ok(entry) => Ok(Self { name: link.name.clone(), digest: Entry::digest(&link.message), entry }),
+            Err(reason) => Err(LedgerError::Damaged { name: link.name.clone(), reason }),
+        }
+    }
 }
 
 /// All entries, in their order, and what they come to.

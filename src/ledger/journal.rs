@@ -1,15 +1,14 @@
 //! The ledger of a repository: read as a whole, and added to.
 
+use jiff::Timestamp;
+
 use super::entry::{Actor, Deed, Entry};
+use super::error::LedgerError;
 use super::history::{History, Recorded};
+use super::shared::{LEDGER, Reach, Sent, Shared, TRIES, Vain};
+use super::standing::{Lease, Ongoing};
 use crate::git::chain::Who;
-use crate::git::repo::{GitError, Repository};
-
-/// The ref that leads to the last entry (contract, section 8).
-pub const LEDGER: &str = "refs/shipway/ledger";
-
-/// How often somebody else may be faster before something is wrong.
-const TRIES: usize = 100;
+use crate::git::repo::Repository;
 
 /// The ledger of a repository.
 #[derive(Debug)]
@@ -17,36 +16,20 @@ pub struct Journal {
     repository: Repository,
     who: Who,
     host: String,
-}
-
-/// Why the ledger cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum LedgerError {
-    /// Git does not do what it should.
-    #[error(transparent)]
-    Git(#[from] GitError),
-    /// A commit in it is no entry.
-    #[error("the ledger is damaged: {name} is no entry: {reason}")]
-    Damaged {
-        /// The commit.
-        name: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Others add to it all the time.
-    #[error("the ledger cannot be added to: others were always faster")]
-    Busy,
+    /// The other clones, where there are any.
+    shared: Option<Shared>,
 }
 
 impl Journal {
-    /// Returns the ledger of `repository`.
+    /// Returns the ledger of `repository`, which other clones share or not.
     ///
     /// # Errors
-    /// Where git does not say who we are.
-    pub fn open(repository: Repository) -> Result<Self, LedgerError> {
+    /// Where git does not say who we are, or by which remote it is shared.
+    pub fn open(repository: Repository, is_shared: bool) -> Result<Self, LedgerError> {
         let who = repository.who()?;
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        Ok(Self { repository, who, host })
+        let shared = is_shared.then(|| Shared::open(&repository)).transpose()?;
+        Ok(Self { repository, who, host, shared })
     }
 
     /// Returns the repository.
@@ -54,36 +37,97 @@ impl Journal {
         &self.repository
     }
 
-    /// Reads all of it.
+    /// Tells whether other clones share it.
+    pub fn is_shared(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    /// Brings here what others have written, and publishes what is only here.
+    ///
+    /// # Errors
+    /// Where the remote cannot be reached or does not want, and where the ledger was replaced, here or there.
+    pub fn sync(&self) -> Result<(), LedgerError> {
+        self.shared.as_ref().map_or(Ok(()), |shared| shared.sync(&self.repository))
+    }
+
+    /// Returns why what is added by this process is not published; `None` where it is, as far as is known.
+    pub fn cut(&self) -> Option<LedgerError> {
+        self.shared.as_ref().and_then(Shared::cut)
+    }
+
+    /// Reads all of it that is here.
     ///
     /// # Errors
     /// Where it cannot be read, or where something in it is no entry: what comes of it could be wrong.
     pub fn read(&self) -> Result<History, LedgerError> {
         let links = self.repository.chain(LEDGER)?;
-        let entries = links.into_iter().map(|link| match Entry::parse(&link.message) {
-            Ok(entry) => Ok(Recorded { name: link.name, entry }),
-            Err(reason) => Err(LedgerError::Damaged { name: link.name, reason }),
-        });
-        Ok(History { entries: entries.collect::<Result<_, _>>()? })
+        Ok(History { entries: links.iter().map(Recorded::of).collect::<Result<_, _>>()? })
     }
 
     /// Adds what `deed` says is to be done, given all that was done before; it is asked again where somebody else was faster. Returns the
-    /// history with it; where `deed` says that nothing is to be done, without.
+    /// history with it; where `deed` says that nothing is to be done, without. `reach` says who must have it.
     ///
     /// # Errors
-    /// Where it cannot be read or written.
-    pub fn add(&self, deed: &mut dyn FnMut(&History) -> Option<Deed>) -> Result<History, LedgerError> {
+    /// Where it cannot be read or written, or where not all have it who must.
+    pub fn add(&self, reach: Reach, deed: &mut dyn FnMut(&History) -> Option<Deed>) -> Result<History, LedgerError> {
+        let mut vain = Vain::default();
         for _ in 0..TRIES {
+            // Before the entries are read: they contain it then, whatever other processes do meanwhile.
+            let known = self.shared.as_ref().map_or(Ok(None), |_| Shared::known(&self.repository))?;
             let mut history = self.read()?;
             let Some(deed) = deed(&history) else { return Ok(history) };
-            let actor = Actor { name: self.who.name.clone(), email: self.who.email.clone(), host: self.host.clone() };
-            let entry = Entry::now(actor, deed);
-            let before = history.entries.last().map(|recorded| recorded.name.as_str());
-            if let Some(name) = self.repository.add_link(LEDGER, before, &entry.message(), &self.who, entry.at.as_second())? {
-                history.entries.push(Recorded { name, entry });
-                return Ok(history);
+            if known.as_ref().is_some_and(|known| !history.entries.iter().any(|recorded| recorded.name == *known)) {
+                // What is pushed must lead there. Somebody has taken it out of the ledger here.
+                self.sync()?;
+                continue;
             }
+            let entry = Entry::now(self.actor(), deed);
+            let before = history.entries.last().map(|recorded| recorded.name.as_str());
+            let (message, at) = (entry.message(), entry.at.as_second());
+            let name = self.repository.write_link(before, &message, &self.who, at)?;
+            let sent =
+                self.shared.as_ref().map_or(Ok(Sent::Kept), |shared| shared.send(&self.repository, known.as_deref(), &name, reach))?;
+            if let Sent::Overtaken(reason) = sent {
+                if vain.is_over(Shared::known(&self.repository)?) {
+                    return Err(LedgerError::Declined(reason));
+                }
+                continue;
+            }
+            let is_ours = self.repository.move_ref(LEDGER, before, &name)?;
+            match sent {
+                Sent::Published if is_ours => Shared::note(&self.repository, known.as_deref(), &name)?,
+                // It counts already; what another process has added here meanwhile is written again behind it.
+                Sent::Published => {
+                    self.sync()?;
+                    return self.read();
+                }
+                Sent::Kept if is_ours => {}
+                Sent::Kept | Sent::Overtaken(_) => continue,
+            }
+            history.entries.push(Recorded { name, digest: Entry::digest(&message), entry });
+            return Ok(history);
         }
         Err(LedgerError::Busy)
+    }
+
+    fn actor(&self) -> Actor {
+        let clone = self.shared.as_ref().map(|shared| shared.clone.clone());
+        Actor { name: self.who.name.clone(), email: self.who.email.clone(), host: self.host.clone(), clone }
+    }
+
+    /// Tells whether it is on us to move the deployment. Where the ledger is not shared, a lock of this repository says so.
+    pub fn holds(&self, ongoing: &Ongoing) -> bool {
+        let Some(shared) = &self.shared else { return true };
+        ongoing.lease.as_ref().is_some_and(|lease| lease.actor.clone.as_deref() == Some(&*shared.clone))
+    }
+
+    /// Returns the lease by which another clone moves the deployment now.
+    ///
+    /// When it ends is judged by the clock of whoever wrote the entry and by ours, which may differ by minutes. That may make one wait longer, or
+    /// take over sooner, but never lets two hold it: to take over is an entry, of two that take over one is refused by the push, and whoever
+    /// held it before is refused with its next entry, behind which it stands.
+    pub fn held_elsewhere<'o>(&self, ongoing: &'o Ongoing) -> Option<&'o Lease> {
+        let is_elsewhere = self.is_shared() && !self.holds(ongoing);
+        ongoing.lease.as_ref().filter(|lease| is_elsewhere && lease.until > Timestamp::now())
     }
 }

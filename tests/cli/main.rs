@@ -40,6 +40,7 @@ mod reports;
 mod run;
 mod scale;
 mod services;
+mod share;
 mod shop;
 mod store;
 mod traced_folders;

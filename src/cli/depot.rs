@@ -123,9 +123,9 @@ impl From<NoRelease> for Failing {
 
 impl From<LedgerError> for Failing {
     fn from(error: LedgerError) -> Self {
-        match error {
-            LedgerError::Offline(_) => Self::Waiting(format!("waits: {error}: nothing is done that others must know of first")),
-            error => anyhow::Error::new(error).into(),
+        if matches!(error, LedgerError::Offline(_)) {
+            return Self::Waiting(format!("waits: {error}: nothing is done that others must know of first"));
         }
+        anyhow::Error::new(error).into()
     }
 }

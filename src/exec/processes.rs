@@ -175,3 +175,18 @@ pub(super) fn descendants(all: &[Process], roots: &[i32]) -> Vec<Process> {
         found.extend(more.into_iter().cloned());
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_stands_apart_is_none_of_those_that_begin_steps() {
+        let own = rustix::thread::gettid().as_raw_nonzero().get();
+        assert!(Process::own_threads().contains(&own));
+        let apart = Apart::this_thread();
+        assert!(!Process::own_threads().contains(&own));
+        drop(apart);
+        assert!(Process::own_threads().contains(&own));
+    }
+}

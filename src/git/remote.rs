@@ -240,7 +240,15 @@ mod tests {
     #[test]
     fn a_remote_is_moved_only_from_what_was_seen() {
         let (_folder, near) = pair();
-        assert_eq!(near.remote().unwrap().as_deref(), Some("far"));
+        let remote = || near.remote().unwrap();
+        assert_eq!(remote().as_deref(), Some("far"));
+        git(near.root(), &["remote", "add", "second", "../second"]);
+        assert_eq!(remote(), None);
+        git(near.root(), &["remote", "add", "origin", "../origin"]);
+        assert_eq!(remote().as_deref(), Some("origin"));
+        git(near.root(), &["symbolic-ref", "HEAD", "refs/heads/topic"]);
+        git(near.root(), &["config", "branch.topic.remote", "second"]);
+        assert_eq!(remote().as_deref(), Some("second"));
         let who = Who { name: "Ann".to_owned(), email: "ann@example.org".to_owned() };
         assert_eq!(near.remote_head("far", LEDGER).unwrap(), None);
         let first = near.write_link(None, "one", &who, 1).unwrap();

@@ -242,12 +242,29 @@ fn of_eight_clones_that_race_one_promotes() {
 }
 
 #[test]
+fn what_all_write_at_once_is_all_there() {
+    let team = Team::new();
+    let ann = team.member("ann");
+    ann.release("hello 1\n");
+    git(ann.project.path(), &["push", "-q"]);
+    ann.shipway(&["promote", "staging"]).exits(0);
+    let members: Vec<Member> = (0..8).map(|_| team.member("bob")).collect();
+    let words = ["approve", "production", "--reason", "fine"];
+    let approve: Vec<Child> = members.iter().map(|member| start(member.command(&words))).collect();
+    approve.into_iter().for_each(|child| drop(finish(child).exits(0)));
+    assert_eq!(ann.log().iter().filter(|entry| *entry == "bob approved").count(), 8);
+    ann.shipway(&["audit"]).exits(0);
+}
+
+#[test]
 fn one_releases_another_approves_a_third_promotes() {
     let team = Team::new();
     let ann = team.member("ann");
     ann.release("hello 1\n");
     git(ann.project.path(), &["push", "-q"]);
     let (bob, cal) = (team.member("bob"), team.member("cal"));
+    // Hooks are for what people push.
+    cal.project.script(".git/hooks/pre-push", "#!/bin/sh\nexit 1\n");
     cal.shipway(&["promote", "staging"]).exits(0);
     assert!(cal.shipway(&["promote", "production"]).exits(75).stderr.contains("0 of 1 approval given"));
     bob.shipway(&["approve", "production", "--reason", "fine"]).exits(0);
@@ -430,6 +447,39 @@ fn whoever_lost_its_hold_stops() {
     assert!(finish(promote).exits(75).stderr.contains("staging: locked: held by cal <"));
     cal.shipway(&["promote", "staging"]).exits(0);
     assert_eq!(team.page("staging").as_deref(), Some("hello 2\n"));
+}
+
+#[test]
+fn whoever_was_overtaken_says_so() {
+    let team = Team::new();
+    let ann = team.member("ann");
+    for page in ["hello 1\n", "hello 2\n"] {
+        ann.release(page);
+        ann.shipway(&["promote", "staging"]).exits(0);
+    }
+    ann.release("hello 3\n");
+    git(ann.project.path(), &["push", "-q"]);
+    let bob = team.member("bob");
+    bob.shipway(&["status"]).exits(0);
+    bob.is_cut_off(true);
+    team.close();
+    let promote = ann.promotes(&team);
+    // It cannot know.
+    let other = team.outside.path().join("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("open"), "").unwrap();
+    let mut rollback = bob.command(&["rollback", "staging", "--reason", "slow"]);
+    rollback.env("XDG_GATE", other);
+    said(rollback).exits(0);
+    bob.is_cut_off(false);
+    bob.shipway(&["status"]).exits(0);
+    team.open();
+    let said = finish(promote).exits(1).stderr;
+    assert!(said.contains("another deployment was begun by somebody who could not know of this one"), "{said}");
+    assert_eq!(team.page("staging").as_deref(), Some("hello 1\n"));
+    let status = ann.status();
+    assert_eq!((&status["environments"][0]["verified"], &status["environments"][0]["ongoing"]), (&json!(true), &Value::Null));
+    assert_eq!(status, bob.status());
 }
 
 #[test]

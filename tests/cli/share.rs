@@ -430,6 +430,7 @@ fn whoever_lost_its_hold_stops() {
     bob.shipway(&["unlock", "staging", "--reason", "too slow"]).exits(0);
     team.open();
     assert!(finish(promote).exits(75).stderr.contains("staging: unlocked by somebody"));
+    assert_eq!(bob.log().last().map(String::as_str), Some("bob unlocked"), "nothing is said by who may not");
     bob.shipway(&["promote", "staging"]).exits(0);
     // One that another clone has taken over meanwhile.
     let cal = team.member("cal");
@@ -656,4 +657,34 @@ fn killed_before_any_change_of_a_ref_the_next_one_mends_it() {
 #[test]
 fn killed_after_any_change_of_a_ref_the_next_one_mends_it() {
     at_each_change("after");
+}
+
+#[test]
+fn another_clone_goes_on_from_wherever_one_was_killed() {
+    // Each change of a ref by a promotion; a part of them, unless all is asked for.
+    let is_whole = std::env::var("SHIPWAY_SCALE").is_ok_and(|scale| scale == "full");
+    let mut kills = 0;
+    for when in ["before", "after"] {
+        for at in (1..).step_by(if is_whole { 1 } else { 6 }) {
+            let team = Team::new();
+            let ann = team.member("ann");
+            ann.release("hello 1\n");
+            ann.shipway(&["promote", "staging"]).exits(0);
+            ann.release("hello 2\n");
+            git(ann.project.path(), &["push", "-q"]);
+            let bob = team.member("bob");
+            if !ann.killed(&["promote", "staging"], at, when) {
+                break;
+            }
+            kills += 1;
+            bob.shipway(&["unlock", "staging", "--reason", "it was killed"]).exits(0);
+            bob.shipway(&["promote", "staging"]).exits(0);
+            assert_eq!(team.page("staging").as_deref(), Some("hello 2\n"), "killed {when} change {at}");
+            let status = ann.status();
+            let place = &status["environments"][0];
+            assert_eq!((&place["verified"], &place["ongoing"]), (&json!(true), &Value::Null), "killed {when} change {at}");
+            assert_eq!((&status, ann.log()), (&bob.status(), bob.log()), "killed {when} change {at}");
+        }
+    }
+    assert!(kills >= if is_whole { 40 } else { 8 }, "{kills} kills");
 }

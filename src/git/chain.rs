@@ -85,18 +85,6 @@ impl Repository {
         Ok(links)
     }
 
-    /// Tells whether the commit `earlier` stands before `later`, or is it.
-    ///
-    /// # Errors
-    /// Where git is missing or unwilling, and where a commit is missing.
-    pub fn contains(&self, later: &str, earlier: &str) -> Result<bool, GitError> {
-        if later == earlier {
-            return Ok(true);
-        }
-        let without = format!("^{later}");
-        self.ask(self.root(), &["rev-list", "--max-count=1", earlier, &without, "--"]).map(|lacking| lacking.is_empty())
-    }
-
     /// Checks that every commit behind `reference` is what its name says.
     ///
     /// # Errors
@@ -199,7 +187,6 @@ mod tests {
         assert_eq!(links.iter().map(|link| &link.name).collect::<Vec<_>>(), [&first, &second]);
         assert_eq!((links[0].before.as_deref(), links[1].before.as_deref()), (None, Some(&*first)));
         assert_eq!(repository.links(Some(&first), &second).unwrap(), links[1..]);
-        assert!(repository.contains(&second, &first).unwrap() && !repository.contains(&first, &second).unwrap());
         assert_eq!((links[0].message.trim_end(), links[1].message.trim_end()), ("one\n\n{\"a\":\"ö\"}", "two"));
         duct::cmd!("git", "fsck", "--strict").dir(&root).stderr_null().run().unwrap();
     }

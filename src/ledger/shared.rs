@@ -207,7 +207,7 @@ impl Shared {
         ours: Option<&str>,
     ) -> Result<(), LedgerError> {
         let Some(seen) = seen else { return Ok(()) };
-        let has = |head: Option<&str>| head.map_or(Ok(false), |head| repository.contains(head, seen));
+        let has = |head: Option<&str>| head.map_or(Ok(false), |head| repository.is_behind(seen, head));
         if !has(theirs)? {
             let to = theirs.unwrap_or("none").to_owned();
             return Err(LedgerError::Replaced { remote: self.remote.clone(), from: seen.to_owned(), to });

@@ -254,8 +254,8 @@ impl Memory<'_> {
 /// variables.
 fn ground(plan: &Plan<'_>, caller: &Caller, checkout: &Checkout) -> Hash {
     let pipeline = plan.pipeline;
-    let passed = pipeline.stages.iter().map(|stage| &stage.pass_env).chain(pipeline.services.iter().map(|service| &service.pass_env));
-    let patterns: BTreeSet<&String> = passed.flatten().collect();
+    // Those of services count for nothing here: who uses one has no trace.
+    let patterns: BTreeSet<&String> = pipeline.stages.iter().flat_map(|stage| &stage.pass_env).collect();
     let patterns: Vec<String> = patterns.into_iter().cloned().collect();
     let mut parts: Vec<Vec<u8>> = vec![
         // Another shipway may see another way.

@@ -196,11 +196,11 @@ impl Traces {
         self
     }
 
-    /// Returns the traces of the stages that `old` has a trace of and `is_good` names, and those of `new`, which are later.
-    pub fn merged(old: &Self, is_good: &dyn Fn(usize) -> bool, new: Vec<(usize, Trace)>, count: usize) -> Self {
+    /// Returns the traces of `old`, and those of `new`, which are later, of `count` stages.
+    pub fn merged(old: &Self, new: Vec<(usize, Trace)>, count: usize) -> Self {
         let mut traces = Self { stages: vec![None; count], ..Self::default() };
         let mut known = Interned::default();
-        let kept = (0..count).filter(|stage| is_good(*stage)).filter_map(|stage| Some((stage, old.trace(stage)?)));
+        let kept = (0..count).filter_map(|stage| Some((stage, old.trace(stage)?)));
         for (stage, trace) in kept.chain(new) {
             traces.add(&mut known, stage, trace);
         }

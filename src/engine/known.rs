@@ -14,8 +14,6 @@ pub(super) struct Known {
     pub(super) ground: Hash,
     /// Those of earlier runs.
     pub(super) traces: Traces,
-    /// Which of them hold, by stage.
-    pub(super) holds: Vec<bool>,
     /// Which stages need not be looked at, since their traces hold and so do those of all that they wait for.
     pub(super) is_settled: Vec<bool>,
     /// The file system's time before anything was looked at; what has been the same since long before it was the same at every look.

@@ -67,13 +67,12 @@ impl Memory<'_> {
             !*have_marks || !self.is_half_made(StageId(u32::try_from(stage).unwrap_or(u32::MAX)))
         };
         let found = traces.check(&self.checkout.root, &stages, jobs, &is_still, &is_kept);
-        let mut known = Known { ground, traces, holds: vec![false; count], is_settled: vec![false; count], began: None, new: renewed };
-        for (stage, holds) in stages.into_iter().zip(found) {
-            known.holds[stage] = holds;
-        }
+        let mut holds = vec![false; count];
+        stages.into_iter().zip(found).for_each(|(stage, is_held)| holds[stage] = is_held);
+        let mut known = Known { ground, traces, is_settled: vec![false; count], began: None, new: renewed };
         let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
         for id in &self.plan.stages {
-            let Some(found) = known.traces.found(id.index()).filter(|_| known.holds[id.index()]) else { continue };
+            let Some(found) = known.traces.found(id.index()).filter(|_| holds[id.index()]) else { continue };
             let graph = &self.plan.pipeline.graph;
             let is_behind = graph.upstream(*id).iter().any(|above| self.is_selected[above.index()] && !known.is_settled[above.index()]);
             let needs = needed(self.plan.pipeline.stage(*id), &results);
@@ -240,9 +239,8 @@ impl Memory<'_> {
         if new.is_empty() {
             return;
         }
-        // What was not looked at may hold; what was looked at and did not will not again.
-        let is_good = |stage: usize| known.holds[stage] || !self.is_selected[stage];
-        let merged = Traces::merged(&known.traces, &is_good, new, self.is_selected.len());
+        // Also those that did not hold: whenever one does, all is as it was when its stage was found good.
+        let merged = Traces::merged(&known.traces, new, self.is_selected.len());
         // Before anything is looked at.
         let now = self.checkout.files.now();
         let is_settled = |stamp: &Stamp| Files::is_settled(stamp, now);

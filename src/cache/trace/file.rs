@@ -262,7 +262,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, ground) = (folder.path().join("traces"), Hash::of(b"ground"));
         fs::create_dir(folder.path().join("a")).unwrap();
-        let traces = Traces::merged(&Traces::default(), &|_| true, vec![(0, trace(1)), (2, trace(2))], 4);
+        let traces = Traces::merged(&Traces::default(), vec![(0, trace(1)), (2, trace(2))], 4);
         let traces = traces.with_quiet(folder.path(), &|_| true);
         // What both have seen is kept once.
         assert_eq!((traces.sights.len(), traces.programs.len()), (6, 1));
@@ -272,15 +272,15 @@ mod tests {
         assert_eq!([0, 1, 2, 3, 4].map(|stage| read.trace(stage)), [Some(trace(1)), None, Some(trace(2)), None, None]);
         assert!(Traces::load(&path, &Hash::of(b"elsewhere")).is_none());
         assert!(Traces::load(&folder.path().join("none"), &ground).is_none());
-        let merged = Traces::merged(&read, &|stage| stage != 0, vec![(1, trace(3))], 4);
-        assert_eq!([0, 1, 2].map(|stage| merged.trace(stage)), [None, Some(trace(3)), Some(trace(2))]);
+        let merged = Traces::merged(&read, vec![(1, trace(3)), (2, trace(4))], 4);
+        assert_eq!([0, 1, 2, 3].map(|stage| merged.trace(stage)), [Some(trace(1)), Some(trace(3)), Some(trace(4)), None]);
     }
 
     #[test]
     fn a_damaged_file_holds_no_traces() {
         let (ground, folder) = (Hash::of(b"ground"), tempfile::tempdir().unwrap());
         fs::create_dir(folder.path().join("a")).unwrap();
-        let traces = Traces::merged(&Traces::default(), &|_| true, vec![(0, trace(1)), (1, trace(2))], 2);
+        let traces = Traces::merged(&Traces::default(), vec![(0, trace(1)), (1, trace(2))], 2);
         let bytes = traces.with_quiet(folder.path(), &|_| true).bytes(&ground);
         assert!(parse_all(&bytes, &ground).is_some());
         for at in 0..bytes.len() {

@@ -98,7 +98,7 @@ mod tests {
         let found = Found { key: Hash([1; 32]), result: Hash([1; 32]), needs: Hash([2; 32]), record, prints: false };
         let others = ["a", "a/b", "a/c"].map(|path| Sight { path: path.into(), seen: Seen::Folder }).into();
         let trace = Trace { found, outputs: Vec::new(), others, programs: Vec::new() };
-        Traces::merged(&Traces::default(), &|_| true, vec![(0, trace)], 1).with_quiet(root, &|_| is_settled)
+        Traces::merged(&Traces::default(), vec![(0, trace)], 1).with_quiet(root, &|_| is_settled)
     }
 
     /// Returns the folders that need not be looked at, and whether the trace holds.

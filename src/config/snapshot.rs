@@ -230,9 +230,10 @@ mod tests {
             flipped[at] ^= 4;
             fs::write(root.join("kept"), &flipped).unwrap();
             assert!(recall(&root.join("kept"), &main, &Folder::new(root)).is_none(), "byte {at}");
+            // Also where nothing is cut but whole parts.
+            fs::write(root.join("kept"), &bytes[..at]).unwrap();
+            assert!(recall(&root.join("kept"), &main, &Folder::new(root)).is_none(), "cut at {at}");
         }
-        fs::write(root.join("kept"), &bytes[..bytes.len() - 1]).unwrap();
-        assert!(recall(&root.join("kept"), &main, &Folder::new(root)).is_none());
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! A pipeline of several files: `include`.
 
+use std::fs;
+use std::path::Path;
+
 use crate::project::{Project, brief, event, outcome, output};
 
 /// A file of its own for each service; `web` and `lib` read nothing of each other unless they say so.
@@ -260,4 +263,20 @@ fn from_a_folder_below_the_nearest_file_counts() {
     assert!(said.stdout.contains("* test:n=1") && !said.stdout.contains("api/"), "{}", said.stdout);
     let said = project.shipway(["-C", "services/api", "-f", "../../pipeline.toml", "run", "api/build"]).exits(0);
     assert!(said.stderr.contains("api/build"), "{}", said.stderr);
+}
+
+#[test]
+fn a_pipeline_is_kept_for_the_shipway_that_has_read_it() {
+    let (project, aside) = (services(), tempfile::tempdir().unwrap());
+    let (program, copy) = (Path::new(env!("CARGO_BIN_EXE_shipway")), aside.path().join("shipway"));
+    fs::copy(program, &copy).unwrap();
+    let kept = |program: &Path| {
+        assert!(project.command_of(program, ["run", "--quiet"]).status().unwrap().success());
+        fs::read(project.join(".shipway/pipeline")).unwrap()
+    };
+    let first = kept(program);
+    assert_eq!(kept(program), first);
+    let second = kept(&copy);
+    assert_ne!(second, first);
+    assert_ne!(kept(program), second);
 }

@@ -45,5 +45,6 @@ mod shop;
 mod store;
 mod traced_folders;
 mod traces;
+mod untraced;
 mod watch;
 mod workflow;

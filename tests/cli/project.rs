@@ -154,7 +154,12 @@ impl Project {
 
     /// The program with these arguments, not started; its environment is that of a plain shell.
     pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_shipway"));
+        self.command_of(Path::new(env!("CARGO_BIN_EXE_shipway")), arguments)
+    }
+
+    /// The same for another `program`, such as a copy.
+    pub(crate) fn command_of<S: AsRef<OsStr>>(&self, program: &Path, arguments: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(program);
         command.args(arguments).current_dir(self.path()).stdin(Stdio::null()).env_clear();
         command.env("SHIPWAY_CACHE_DIR", self.store.path());
         if let Some(aside) = &self.aside {

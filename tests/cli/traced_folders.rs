@@ -118,13 +118,26 @@ fn a_trace_of_folders_holds_only_while_they_hold_the_same() {
 
 #[test]
 fn what_reads_known_folders_runs_beside_them() {
-    let project = traced();
-    project.pipeline(&STAGES.replace("all > b", "all >  b"));
-    assert_eq!(project.brief(&[]), "a cached, b passed");
-    wait_for(&project, &["out/deep/all"]);
+    let stages = r#"
+[stages.a]
+steps = ["mkdir -p out/empty && cp src/a out/file"]
+inputs = ["src/a"]
+outputs = ["out"]
+[stages.b]
+needs = ["a"]
+steps = ["[ ! -e $XDG_N/rude ] || rmdir out/empty", "cat out/file src/b > b"]
+inputs = ["src/b"]
+outputs = ["b"]
+"#;
+    let project = Project::counted(stages);
+    project.write("src/a", "one\n").write("src/b", "one\n");
+    assert_eq!(project.brief(&[]), "a passed, b passed");
+    wait_for(&project, &["src/a", "src/b"]);
     // `a` is known by its trace; that its folder lies there as it did is asked again before what `b` makes is kept.
-    project.remove("b");
-    project.pipeline(&STAGES.replace("all > b", "all  > b"));
+    project.write("src/b", "two\n");
     assert_eq!(project.brief(&[]), "a cached, b passed");
-    assert_eq!(project.brief(&["--force"]), "a passed, b passed");
+    fs::write(project.aside("rude"), "").unwrap();
+    project.write("src/b", "three\n");
+    assert_eq!(project.brief(&[]), "a cached, b passed unstored");
+    assert_eq!(project.brief(&["--force", "a"]), "a passed");
 }

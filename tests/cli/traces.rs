@@ -281,12 +281,16 @@ fn forge(project: &Project, change: impl FnOnce(&mut [u8])) {
 
 /// Changes an input of `a`, and lets the traces lie that it is the old one: who says that `a` is known has believed them.
 fn lie(project: &Project) {
-    let old = stamp(&project.join("src/a"));
-    project.write("src/a", "eno\n");
-    let new = stamp(&project.join("src/a"));
+    change(project, &project.join("src/a"), || fs::write(project.join("src/a"), "eno\n").unwrap());
+}
+
+/// Does something to a file, and lets the traces tell that it was so.
+fn change(project: &Project, file: &Path, act: impl FnOnce()) {
+    let old = stamp(file);
+    act();
     forge(project, |bytes| {
         let at = bytes.windows(old.len()).position(|part| part == old).unwrap();
-        bytes[at..at + old.len()].copy_from_slice(&new);
+        bytes[at..at + old.len()].copy_from_slice(&stamp(file));
     });
 }
 
@@ -319,6 +323,20 @@ fn only_who_may_believes_a_trace() {
             assert_eq!(said["stages"][0]["prediction"], "miss");
         });
     });
+}
+
+#[test]
+fn a_trace_outlasts_the_mark_of_its_record_as_used() {
+    let project = lying();
+    for record in project.stored("ac") {
+        let times = FileTimes::new().set_modified(SystemTime::now() - Duration::from_hours(1));
+        change(&project, &record, || File::open(&record).unwrap().set_times(times).unwrap());
+    }
+    let used = || project.stored("ac").iter().map(|record| stamp(record)).collect::<Vec<_>>();
+    let before = used();
+    assert_eq!(run(&project, &[]), "a cached, b cached");
+    assert_ne!(used(), before);
+    assert_eq!(run(&project, &[]), "a cached, b cached");
 }
 
 #[test]

@@ -26,7 +26,7 @@ tools = ["tool", "made"]
 steps = ["read x < $XDG_N/begin || read x < $XDG_N/gate || true"]
 [stages.a]
 after = ["first"]
-inputs = ["src/a"]
+inputs = ["src/a", "src/none"]
 outputs = ["out/made"]
 "#;
 
@@ -45,6 +45,7 @@ struct Race {
 const RACES: &[Race] = &[
     Race { name: "an input", mode: 0o755, happen: |project| change(project, "src/a"), runs: 2 },
     Race { name: "an input that can be executed", mode: 0o644, happen: |project| set_mode(project, "src/a", 0o755), runs: 2 },
+    Race { name: "an input that was not there", mode: 0o755, happen: |project| change(project, "src/none"), runs: 2 },
     Race { name: "a program", mode: 0o755, happen: |project| tool(project, "tools", "bash"), runs: 2 },
     Race { name: "an output", mode: 0o755, happen: |project| change(project, "out/made"), runs: 1 },
     Race { name: "an output that can be executed", mode: 0o644, happen: |project| set_mode(project, "out/made", 0o755), runs: 1 },
@@ -99,16 +100,21 @@ impl Race {
     fn race(&self, project: &Project, gate: &Gate) -> Vec<Value> {
         let mut child = command(project, &["run", "--format", "json", "--jobs", "2"]).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap());
-        let is_first = |event: &Value| event["event"] == "output" && event["stage"] == "a";
         let mut events: Vec<Value> = Vec::new();
-        while !events.last().is_some_and(is_first) {
-            events.push(lines.next().unwrap());
-        }
+        // One at a time, so that others may come between.
+        let mut read_to = |kind: &str, stage: &str| {
+            until(kind, || {
+                events.push(lines.next().unwrap());
+                events.last().is_some_and(|event| event["event"] == kind && event["stage"] == stage)
+            });
+        };
+        read_to("output", "a");
         let step = gate.reached();
         (self.happen)(project);
         leave_alone(project);
         drop(step);
         until("`beside` has looked again", || !is_marked(project));
+        read_to("stage-finished", "beside");
         events.extend(lines);
         assert_eq!(child.wait().unwrap().code(), Some(0), "{}: {events:#?}", self.name);
         events

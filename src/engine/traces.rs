@@ -157,7 +157,7 @@ impl Memory<'_> {
         }
         let folders = folders(outputs.iter().chain(&others).filter(|sight| !sight.path.starts_with(b"/")));
         for path in folders {
-            let seen = see(&self.checkout.root, &path).filter(|seen| *seen == Seen::Folder)?;
+            let seen = see(&self.checkout.root, &path)?;
             others.push(Sight { path, seen });
         }
         let found = Found { key, result: self.result(id).ok()?, needs, record, prints: result.log.is_some() };
@@ -200,8 +200,7 @@ impl Memory<'_> {
         let names: HashSet<&[u8]> = inputs().map(|input| input.name).collect();
         let is_named = |glob: &Glob| names.contains(glob.base().as_bytes());
         let mut others = selectors.iter().filter(|selector| !selector.exclude && !is_named(&selector.glob)).peekable();
-        let has_folders = others.peek().is_some() || selectors.iter().any(|selector| !selector.glob.is_literal());
-        let listing = if has_folders { self.listing(id).ok()? } else { Arc::default() };
+        let listing = if others.peek().is_some() { self.listing(id).ok()? } else { Arc::default() };
         // Else it is something that no trace tells of, such as a pipe, or nothing where a folder would be.
         if !others.all(|selector| listing.folders.binary_search(&root.join(selector.glob.base())).is_ok()) {
             return None;

@@ -184,17 +184,26 @@ outputs = ["in-linked"]
 [stages.link]
 steps = ["true"]
 inputs = ["in/link"]
+[stages.asked]
+steps = ["cat in/asked"]
+inputs = ["in/asked"]
+tools = ["cat in/other"]
+[stages.script]
+steps = ["./script in/script"]
+inputs = ["in/script"]
 [stages.plain]
-needs = ["reports", "services", "without", "nowhere", "kept", "all", "linked", "link"]
+needs = ["reports", "services", "without", "nowhere", "kept", "all", "linked", "link", "asked", "script"]
 steps = ["cp in/plain plain"]
 inputs = ["in/plain"]
 outputs = ["plain"]
 "#;
     let project = Project::new(stages);
-    let names = ["in/reports", "in/services", "in/without", "in/nowhere", "in/kept", "in/other", "in/linked", "in/to", "in/plain"];
-    for name in names {
+    let names = "reports services without nowhere kept other linked to asked script plain".split(' ').map(|name| format!("in/{name}"));
+    let names: Vec<String> = names.collect();
+    for name in &names {
         project.write(name, name);
     }
+    project.script("script", "#!/bin/sh\ncat $1\n");
     symlink("to", project.join("in/link")).unwrap();
     project.brief(&[]);
     wait_for(&project, &["in/plain"]);

@@ -177,6 +177,7 @@ impl Crew<'_> {
             clean: true,
             portable: false,
             timeout: environment.timeout,
+            lets_stay: false,
             jobserver: None,
             retries: 0,
             pool: None,

@@ -99,6 +99,7 @@ impl Builder<'_> {
             retries: either!(self, fields, count, "retries").copied().unwrap_or(0),
             pool: None,
             services: Vec::new(),
+            lets_stay: false,
             jobserver: either!(self, fields, text, "jobserver").and_then(Sharing::parse),
             dir,
         };

@@ -1,6 +1,7 @@
 //! The making of one stage on one thread: its steps in order, its retries, its limits.
 
 use std::cell::{Cell, RefCell};
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use crate::cache::log::LogWriter;
 use crate::cache::outputs::Lying;
 use crate::exec::cancel::Cancel;
 use crate::exec::environment::Caller;
-use crate::exec::executor::{Ending, Executor, Owner, StepCommand};
+use crate::exec::executor::{Ending, Executor, Owner, STAGE, StepCommand};
 use crate::exec::jobserver::Jobserver;
 use crate::model::event::EventKind;
 use crate::model::findings::Findings;
@@ -199,11 +200,16 @@ impl Attempt<'_> {
         let (name, label) = (&stage.name, &step.label);
         self.outbox.tell(EventKind::StepStarted { stage: name.clone(), step: label.clone(), command: command.show() });
         let began = Instant::now();
+        let mut env = self.caller.of_step(name, &stage.pass_env, &stage.secrets, [&stage.env, &step.env]);
+        if stage.lets_stay {
+            // What is of a stage would be ended with it, by whichever shipway finds it.
+            env.remove(OsStr::new(STAGE));
+        }
         let mut ready = StepCommand {
             words: self.plan.words(id, &command),
             dir: self.plan.root().join(&step.dir),
-            env: self.caller.of_step(name, &stage.pass_env, &stage.secrets, [&stage.env, &step.env]),
-            owner: Owner::Stage(name.clone()),
+            env,
+            owner: if stage.lets_stay { Owner::Itself } else { Owner::Stage(name.clone()) },
             stop: Signal::TERM,
             deadline: limit.as_ref().map(|(deadline, _)| *deadline),
         };

@@ -7,6 +7,9 @@ use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// Shared by all that run and all that may stop them.
 #[derive(Debug)]
@@ -142,6 +145,12 @@ impl Cancel {
     /// Tells whether all are to end now.
     pub fn is_killed(&self) -> bool {
         self.kill.raised.load(Ordering::SeqCst)
+    }
+
+    /// Waits for `time`, or until all are to end.
+    pub fn pause(&self, time: Duration) {
+        let time = Timespec::try_from(time).ok();
+        let _woken = poll(&mut [PollFd::from_borrowed_fd(self.stop_source(), PollFlags::IN)], time.as_ref());
     }
 
     /// Returns what becomes readable when all are to end, and stays so.

@@ -41,14 +41,17 @@ pub enum Owner {
     Stage(Arc<str>),
     /// This service.
     Service(Arc<str>),
+    /// Nobody's: what it leaves running is meant to stay, as what a shell would have started. It is run alone.
+    Itself,
 }
 
 impl Owner {
-    /// Returns the variable that names the owner, and the name.
-    pub fn mark(&self) -> (&'static str, &Arc<str>) {
+    /// Returns the variable that names the owner, and the name; `None` where there is none.
+    pub fn mark(&self) -> Option<(&'static str, &Arc<str>)> {
         match self {
-            Self::Stage(name) => (STAGE, name),
-            Self::Service(name) => (SERVICE, name),
+            Self::Stage(name) => Some((STAGE, name)),
+            Self::Service(name) => Some((SERVICE, name)),
+            Self::Itself => None,
         }
     }
 }

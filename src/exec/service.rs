@@ -9,8 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
 use super::cancel::Cancel;
 use super::executor::{Ending, OutputSink, Owner, StepCommand, StepEnd};
 use super::local::LocalExecutor;
@@ -100,16 +98,15 @@ impl Service {
 
     /// Waits for `time`, or until it ends or is asked to.
     pub fn pause(&self, time: Duration) {
-        let time = Timespec::try_from(time).ok();
-        let _woken = poll(&mut [PollFd::from_borrowed_fd(self.cancel.stop_source(), PollFlags::IN)], time.as_ref());
+        self.cancel.pause(time);
     }
 
     /// Returns all processes that are its own now: what descends from its process, and what was given to us and shows that it is its.
     pub(super) fn family(&self) -> Vec<Process> {
         let (all, own) = (Process::all(), i32::try_from(std::process::id()).unwrap_or(0));
-        let (variable, name) = self.owner.mark();
+        let mark = self.owner.mark().map(|(variable, name)| (variable, name.as_bytes().to_vec()));
         let is_its = |process: &&Process| {
-            let is_marked = || process.owner().is_some_and(|(v, n)| v == variable && n == name.as_bytes());
+            let is_marked = || mark.is_some() && process.owner() == mark;
             process.pid == self.pid() || (process.parent == own && (process.group == self.pid() || is_marked()))
         };
         let mut family: Vec<Process> = all.iter().filter(is_its).cloned().collect();

@@ -3,7 +3,8 @@
 //! shipway is a child subreaper (`PR_SET_CHILD_SUBREAPER(2const)`): a process whose parent ends becomes ours, whatever session or group
 //! it fled to. It belongs to the step whose process group it is in, else to the stage or service that its environment names. A service is
 //! to this module a step that takes long. One that shows
-//! neither could be any step's that ran beside it, so it is ended with the last of these.
+//! neither could be any step's that ran beside it, so it is ended with the last of these. While a step runs whose remains are to stay,
+//! nothing is given to us: they become what they would be without us.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -63,11 +64,7 @@ pub(super) struct Token(u64);
 impl Sweep {
     /// Makes this process the one that orphans are given to. The guard at `post` is told of each step.
     pub(super) fn new(post: Post) -> Self {
-        #[cfg(target_os = "linux")]
-        {
-            // Without it a step is known by its process group alone.
-            let _without = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-        }
+        adopt(true);
         Self { post, given: Children::of(main_thread()), state: Mutex::default() }
     }
 
@@ -75,6 +72,9 @@ impl Sweep {
     pub(super) fn begin(&self, owner: &Owner) -> Token {
         self.post.man();
         let mut state = self.lock();
+        if *owner == Owner::Itself {
+            adopt(false);
+        }
         let taken: BTreeSet<usize> = state.running.values().map(|running| running.slot).collect();
         let slot = (0..=taken.len()).find(|slot| !taken.contains(slot)).unwrap_or_default();
         let token = Token(state.next);
@@ -99,8 +99,13 @@ impl Sweep {
         let Some(step) = state.running.remove(&token) else {
             return Vec::new();
         };
+        let is_left = step.owner == Owner::Itself;
+        if is_left {
+            // Its process has ended, and all that it has left was given to somebody else.
+            adopt(true);
+        }
         #[cfg(not(target_os = "linux"))]
-        if let Some(group) = Pid::from_raw(step.group) {
+        if let Some(group) = Pid::from_raw(step.group).filter(|_| !is_left) {
             // Without a view of the processes, the group is all that is known of a step.
             let _gone = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         }
@@ -183,6 +188,17 @@ impl Sweep {
     }
 }
 
+/// Makes this process the one that orphans are given to, or not.
+fn adopt(adopts: bool) {
+    #[cfg(target_os = "linux")]
+    {
+        // Without it a step is known by its process group alone.
+        let _without = rustix::process::set_child_subreaper(adopts.then(rustix::process::getpid));
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _nothing = adopts;
+}
+
 fn main_thread() -> i32 {
     rustix::process::getpid().as_raw_nonzero().get()
 }
@@ -205,7 +221,7 @@ impl State {
             return false;
         }
         if let Some((variable, name)) = orphan.owner() {
-            let is_its = |running: &Running| (running.owner.mark().0, running.owner.mark().1.as_bytes()) == (variable, name.as_slice());
+            let is_its = |running: &Running| running.owner.mark().is_some_and(|(v, n)| (v, n.as_bytes()) == (variable, name.as_slice()));
             return !self.running.values().any(is_its);
         }
         let running: BTreeSet<Token> = self.running.keys().copied().collect();

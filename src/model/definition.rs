@@ -36,6 +36,7 @@ pub fn difference(ours: &Pipeline, id: StageId, theirs: &Pipeline) -> Option<&'s
         retries: _,
         pool: _,
         services: _,
+        lets_stay: _,
         reports,
         jobserver: _,
     } = stage;

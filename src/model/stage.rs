@@ -78,6 +78,8 @@ pub struct Stage {
     pub pool: Option<PoolId>,
     /// What has to be running and ready while its steps run.
     pub services: Vec<ServiceId>,
+    /// True: what its steps leave running stays; so it is with the commands of a target.
+    pub lets_stay: bool,
     /// Which programs of its steps share the processors with those of other stages; `None` means cargo, where a step names it.
     pub jobserver: Option<Sharing>,
 }

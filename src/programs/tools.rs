@@ -197,6 +197,7 @@ mod tests {
             retries: 0,
             pool: None,
             services: Vec::new(),
+            lets_stay: false,
             jobserver: None,
         };
         (stage, commands)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::fields::{At, Fields};
 use super::include::File;
 use super::stages::{Builder, unusable, values};
-use super::templates::{KNOWN, OF_ANALYSIS, check, step, steps};
+use super::templates::{KNOWN, OF_ANALYSIS, check, known_with, step, steps};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::glob::{Glob, within};
 use crate::base::{duration, nearest};
@@ -98,13 +98,18 @@ impl<'f> Environments<'f> {
         let mut builder = Builder { home: home.clone(), defaults: Fields::default(), problems };
         let secrets = values(fields.texts("secrets"));
         let pairs = fields.pairs("env").unwrap_or_default();
-        pairs.iter().for_each(|(_, value)| check(&value.value, &value.span, KNOWN, builder.problems));
+        let of_target = target.map(|id| self.targets[id.0 as usize].1.kind.placeholders());
+        // What is said where the target is not known is enough.
+        let known = known_with(of_target.unwrap_or_else(|| ["slot", "port"].into()));
+        pairs.iter().for_each(|(_, value)| check(&value.value, &value.span, &known, builder.problems));
         let env = pairs.iter().map(|(name, value)| (name.value.clone(), value.value.clone())).collect();
         builder.check_secrets(fields, &env, &secrets);
         builder.check_names(fields);
-        let mut list = |key: &str| steps(&mut builder, fields.steps(key).unwrap_or_default(), &secrets, KNOWN);
-        let (provision, verify, gates, on_abort) = (list("provision"), list("verify"), list("gates"), list("on-abort"));
-        let rollout = rollout(&mut builder, fields, on_abort);
+        let mut list = |key: &str, known: &[&str]| steps(&mut builder, fields.steps(key).unwrap_or_default(), &secrets, known);
+        let (provision, verify, on_abort) = (list("provision", &known), list("verify", &known), list("on-abort", &known));
+        // Where a release goes is not settled while it is asked whether it may.
+        let gates = list("gates", KNOWN);
+        let rollout = rollout(&mut builder, fields, on_abort, &known);
         Some(Environment {
             name: name.value.as_str().into(),
             like: like.and_then(id),
@@ -222,10 +227,10 @@ fn freeze(fields: &Fields, problems: &mut Vec<Diagnostic>) -> Option<Freeze> {
     Some(Freeze { span, zone: zone.to_owned() })
 }
 
-fn rollout(builder: &mut Builder<'_>, fields: &Fields, on_abort: Vec<crate::model::stage::Step>) -> Rollout {
+fn rollout(builder: &mut Builder<'_>, fields: &Fields, on_abort: Vec<crate::model::stage::Step>, known: &[&str]) -> Rollout {
     let analysis = fields.table("analysis").and_then(|fields| {
         Some(Analysis {
-            run: step(builder, fields, "run", OF_ANALYSIS)?,
+            run: step(builder, fields, "run", &[known, OF_ANALYSIS].concat())?,
             every: fields.duration("every").copied().unwrap_or(EVERY),
             failures: fields.count("failures").copied().unwrap_or(0),
             errors: fields.count("errors").copied().unwrap_or(ERRORS),

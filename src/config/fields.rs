@@ -44,6 +44,7 @@ pub(super) enum Value {
     Axes(Axes),
     Combinations(Vec<At<Pairs>>),
     Sizes(Vec<(At<String>, usize)>),
+    Named(Vec<(At<String>, Pairs)>),
     Counts(Vec<At<u32>>),
     Step(Fields),
     List(Vec<Fields>),
@@ -85,6 +86,7 @@ impl Fields {
     accessor!(size, Size, u64);
     accessor!(number, Number, f64);
     accessor!(sizes, Sizes, [(At<String>, usize)]);
+    accessor!(named, Named, [(At<String>, Pairs)]);
     accessor!(counts, Counts, [At<u32>]);
     accessor!(step, Step, Fields);
     accessor!(list, List, [Fields]);

@@ -76,10 +76,16 @@ fn shape(shape: Shape) -> Value {
         Shape::Sizes => {
             json!({ "type": "object", "propertyNames": { "pattern": NAME }, "additionalProperties": { "type": "integer", "minimum": 1 } })
         }
+        Shape::Named => {
+            let scalars = json!({ "type": "object", "additionalProperties": scalar });
+            json!({ "type": "object", "propertyNames": { "pattern": NAME }, "additionalProperties": scalars })
+        }
         Shape::Port => json!({ "type": "integer", "minimum": 1, "maximum": u16::MAX }),
+        Shape::PortText => json!({ "anyOf": [{ "type": "integer", "minimum": 1, "maximum": u16::MAX }, { "type": "string" }] }),
         Shape::OneOf(schema) => {
             let mut object = table(schema);
-            (object["minProperties"], object["maxProperties"]) = (json!(1), json!(1));
+            let beside = schema.keys.iter().filter(|key| key.is_beside()).count();
+            (object["minProperties"], object["maxProperties"]) = (json!(1), json!(1 + beside));
             object
         }
         Shape::Table(schema) => table(schema),

@@ -40,6 +40,12 @@ fn value(of: &mut Value, start: usize) {
                 pairs(&mut combination.value, start);
             }
         }
+        Value::Named(tables) => {
+            for (name, values) in tables {
+                move_at(name, start);
+                pairs(values, start);
+            }
+        }
         Value::Sizes(sizes) => sizes.iter_mut().for_each(|(name, _)| move_at(name, start)),
         Value::Counts(counts) => counts.iter_mut().for_each(|count| move_at(count, start)),
         Value::List(tables) => tables.iter_mut().for_each(|fields| move_fields(fields, start)),

@@ -169,7 +169,15 @@ impl Reader<'_> {
                 let name = reader.checked_name(name)?;
                 Some((name, reader.whole_number(size, 1)? as usize))
             })?),
+            Shape::Named => Value::Named(self.entries(value, |reader, name, values| {
+                let name = reader.checked_name(name)?;
+                Some((name, reader.combination(values)?))
+            })?),
             Shape::Port => Value::Count(self.port(value)?),
+            Shape::PortText => Value::Text(match value.get_ref() {
+                DeValue::String(_) => self.text(value)?.value,
+                _ => self.port(value)?.to_string(),
+            }),
             Shape::OneOf(schema) => Value::Table(self.one_of(value, schema)?),
             Shape::Table(schema) => Value::Table(match value.get_ref() {
                 DeValue::Table(table) => self.fields(table, name, schema),
@@ -254,10 +262,11 @@ impl Reader<'_> {
             return self.wrong(value, "a table");
         };
         let fields = self.fields(table, value.span(), schema);
-        let known = table.iter().filter(|(name, _)| schema.key(name.get_ref()).is_some()).count();
-        let names: Vec<&str> = schema.keys.iter().map(|key| key.name).collect();
+        let known = table.iter().filter(|(name, _)| schema.key(name.get_ref()).is_some_and(|key| !key.is_beside())).count();
+        let beside = table.iter().filter(|(name, _)| schema.key(name.get_ref()).is_some_and(super::schema::Key::is_beside)).count();
+        let names: Vec<&str> = schema.keys.iter().filter(|key| !key.is_beside()).map(|key| key.name).collect();
         // An unknown key was reported, and is probably the one that is missing.
-        if known > 1 || table.is_empty() {
+        if known > 1 || table.len() == beside {
             let message = format!("{} needs exactly one of `{}`", schema.title, names.join("`, `"));
             self.problem(Diagnostic::error(message, value.span(), if known > 1 { "more than one" } else { "none" }));
             return None;

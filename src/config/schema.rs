@@ -48,9 +48,13 @@ pub(crate) enum Shape {
     Combinations,
     /// Names and whole numbers from 1.
     Sizes,
+    /// Names, each with names and scalars.
+    Named,
     /// A TCP port.
     Port,
-    /// A table with exactly one of its keys.
+    /// The same, or a text with placeholders.
+    PortText,
+    /// A table with exactly one of its keys, beside which a duration may stand.
     OneOf(&'static Table),
     /// A table with keys of its own.
     Table(&'static Table),
@@ -65,6 +69,13 @@ pub(crate) struct Key {
     pub(crate) shape: Shape,
     pub(crate) required: bool,
     pub(crate) about: &'static str,
+}
+
+impl Key {
+    /// Tells whether it may stand beside the one key of [`Shape::OneOf`].
+    pub(super) fn is_beside(&self) -> bool {
+        matches!(self.shape, Shape::Duration)
+    }
 }
 
 /// The keys of one table.
@@ -368,13 +379,17 @@ static TARGET: Table = Table {
         key(
             "ready",
             Shape::OneOf(&TARGET_READY),
-            "how it shows that it can be used: { http = \"/up\" }, { port = 8080 } or { command = \"…\" }",
+            "how it shows that it can be used: { http = \"/up\" }, { port = 8080 } or { command = \"…\" }; within `timeout`",
         ),
         key("drain", Shape::Duration, "process: how long connections of the release before may last; default 30s"),
         key("shift", Shape::Step, "command: gives a slot its share of the traffic, 0 to 100; run again it does nothing more"),
         key("stop", Shape::Step, "command: ends what runs in a slot"),
         key("observe", Shape::Step, "command: prints the release that serves"),
-        key("slots", Shape::Tables(&SLOT), "command: the two places of releases, by name; default blue and green"),
+        key(
+            "slots",
+            Shape::Named,
+            "command: the two places of releases, by name, and what commands are told of each: its port; left out: what is started replaces what serves",
+        ),
         key("file", Shape::Text, "flag: the file in the OpenFeature flagd format"),
         key("flag", Shape::Text, "flag: its name"),
         key("variant", Shape::Text, "flag: the variant that is rolled out"),
@@ -385,12 +400,11 @@ static TARGET_READY: Table = Table {
     title: "`ready`",
     keys: &[
         key("http", Shape::Text, "this address answers with a status from 200 to 399; of a process, a path is enough"),
-        key("port", Shape::Port, "it listens on this TCP port"),
+        key("port", Shape::PortText, "it listens on this TCP port of this machine: 8080, or \"{port}\" for that of the slot"),
         key("command", Shape::Command, "this command exits with 0; it is tried again and again"),
+        key("timeout", Shape::Duration, "how long it may take: 300ms, 30s, 10m; default 30s"),
     ],
 };
-
-static SLOT: Table = Table { title: "a slot", keys: &[key("port", Shape::Port, "the TCP port on which it is reached")] };
 
 /// A step written as a table.
 pub(crate) static STEP: Table = Table {

@@ -125,7 +125,8 @@ fn readiness(fields: &Fields, problems: &mut Vec<Diagnostic>) -> Option<Ready> {
     Some(Ready::Command(command.clone()))
 }
 
-fn address(text: &str, fields: &Fields, problems: &mut Vec<Diagnostic>) -> Option<Address> {
+/// Reads the address that stands at `http`; says why it cannot be asked, where it cannot.
+pub(super) fn address(text: &str, fields: &Fields, problems: &mut Vec<Diagnostic>) -> Option<Address> {
     let error = match Address::parse(text) {
         Ok(address) => return Some(address),
         Err(error) => error,

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::fields::{At, Fields};
+use super::fields::{At, Fields, Pairs};
 use super::include::File;
+use super::services::address;
 use super::stages::Builder;
-use super::templates::{KNOWN, check, check_command, step};
+use super::templates::{KNOWN, check, check_command, known_with, step};
 use crate::base::diagnostic::Diagnostic;
-use crate::model::target::{Commands, Directory, Flag, Kind, Process, Readiness, SLOTS, Slot, Target};
+use crate::base::placeholder::fill;
+use crate::model::service::READY_WITHIN;
+use crate::model::target::{Commands, Directory, Flag, Kind, Process, Readiness, Sign, Slots, Target, told_of};
 
 /// How many versions a directory keeps beside those in use.
 const RETAIN: u32 = 5;
@@ -56,19 +59,13 @@ fn kind(builder: &mut Builder<'_>, name: &At<String>, fields: &Fields) -> Option
     Some(match *kind {
         "directory" => Kind::Directory(Directory { path: text("path")?, retain: fields.count("retain").copied().unwrap_or(RETAIN) }),
         "process" => Kind::Process(Process {
-            start: step(builder, fields, "start", KNOWN)?,
+            start: step(builder, fields, "start", &known_with(["port"]))?,
             listen: listen(fields, builder.problems)?,
-            ready: readiness(fields, builder.problems).unwrap_or_else(|| Readiness::Http("/".to_owned())),
+            ready: readiness(fields, &known_with(["port"]), builder.problems)
+                .unwrap_or_else(|| Readiness { sign: Sign::Http("/".to_owned()), within: READY_WITHIN }),
             drain: fields.duration("drain").copied().unwrap_or(DRAIN),
         }),
-        "command" => Kind::Command(Box::new(Commands {
-            start: step(builder, fields, "start", KNOWN)?,
-            ready: readiness(fields, builder.problems),
-            shift: step(builder, fields, "shift", KNOWN),
-            stop: step(builder, fields, "stop", KNOWN),
-            observe: step(builder, fields, "observe", KNOWN),
-            slots: slots(fields, builder.problems),
-        })),
+        "command" => return commands(builder, fields),
         _ => Kind::Flag(Flag { file: text("file")?, flag: text("flag")?, variant: text("variant")? }),
     })
 }
@@ -84,29 +81,99 @@ fn listen(fields: &Fields, problems: &mut Vec<Diagnostic>) -> Option<SocketAddr>
     address
 }
 
-fn readiness(fields: &Fields, problems: &mut Vec<Diagnostic>) -> Option<Readiness> {
-    let ready = fields.table("ready")?;
-    if let Some(port) = ready.count("port") {
-        return u16::try_from(*port).ok().map(Readiness::Port);
+fn commands(builder: &mut Builder<'_>, fields: &Fields) -> Option<Kind> {
+    let before = builder.problems.len();
+    let slots = slots(fields, builder.problems);
+    let are_right = builder.problems.len() == before;
+    let known = known_with(told_of(&slots));
+    let start = step(builder, fields, "start", &known);
+    let ready = readiness(fields, &known, builder.problems);
+    if let Some(Readiness { sign, .. }) = ready.as_ref().filter(|_| are_right) {
+        check_sign(sign, &slots, fields, builder.problems);
     }
-    if let Some(text) = ready.text("http") {
-        check(text, &ready.span("http"), KNOWN, problems);
-        return Some(Readiness::Http(text.to_owned()));
-    }
-    let command = ready.command("command")?;
-    check_command(Some(command), ready, "command", KNOWN, problems);
-    Some(Readiness::Command(command.clone()))
+    let (shift, stop) = (step(builder, fields, "shift", &known), step(builder, fields, "stop", &known));
+    let observe = step(builder, fields, "observe", &known);
+    Some(Kind::Command(Box::new(Commands { start: start?, ready, shift, stop, observe, slots })))
 }
 
-fn slots(fields: &Fields, problems: &mut Vec<Diagnostic>) -> BTreeMap<String, Slot> {
-    let Some(tables) = fields.tables("slots") else {
-        return SLOTS.iter().map(|name| ((*name).to_owned(), Slot { port: None })).collect();
+fn readiness(fields: &Fields, known: &[&str], problems: &mut Vec<Diagnostic>) -> Option<Readiness> {
+    let ready = fields.table("ready")?;
+    let sign = if let Some(text) = ready.text("port") {
+        check(text, &ready.span("port"), known, problems);
+        Sign::Port(text.to_owned())
+    } else if let Some(text) = ready.text("http") {
+        check(text, &ready.span("http"), known, problems);
+        Sign::Http(text.to_owned())
+    } else {
+        let command = ready.command("command")?;
+        check_command(Some(command), ready, "command", known, problems);
+        Sign::Command(command.clone())
     };
+    Some(Readiness { sign, within: ready.duration("timeout").copied().unwrap_or(READY_WITHIN) })
+}
+
+/// Says what cannot be asked with the values of the first slot for which that is so.
+fn check_sign(sign: &Sign, slots: &Slots, fields: &Fields, problems: &mut Vec<Diagnostic>) {
+    let Some(ready) = fields.table("ready") else { return };
+    let none = Slots::from([(String::new(), BTreeMap::new())]);
+    for (slot, table) in if slots.is_empty() { &none } else { slots } {
+        // What is known only when a release comes in may be anything.
+        let value = |name: &str| if name == "slot" { slot.as_str() } else { table.get(name).map_or("1", String::as_str) };
+        let filled = |text: &str| fill(text, |name| Some(value(name)));
+        let is_right = match sign {
+            Sign::Http(text) => address(&filled(text), ready, problems).is_some(),
+            Sign::Port(text) => {
+                if !is_port(&filled(text)) {
+                    problems.push(no_port(&filled(text), ready.span("port")));
+                }
+                is_port(&filled(text))
+            }
+            Sign::Command(_) => true,
+        };
+        if !is_right {
+            return;
+        }
+    }
+}
+
+/// What slots cannot have for a key: they mean something else.
+const TAKEN: &[&str] = &["slot", "stage", "service"];
+
+fn slots(fields: &Fields, problems: &mut Vec<Diagnostic>) -> Slots {
+    let Some(tables) = fields.named("slots") else { return BTreeMap::new() };
+    let span = fields.span("slots");
     if tables.len() != 2 {
         let help = "one serves while the other is filled: slots = { blue = { port = 8081 }, green = { port = 8082 } }";
         let message = format!("a target has two slots, not {}", tables.len());
-        problems.push(Diagnostic::error(message, fields.span("slots"), "not two").help(help));
+        problems.push(Diagnostic::error(message, span, "not two").help(help));
     }
-    let port = |fields: &Fields| fields.count("port").and_then(|port| u16::try_from(*port).ok());
-    tables.iter().map(|(name, fields)| (name.value.clone(), Slot { port: port(fields) })).collect()
+    let mut all = tables.iter().flat_map(|(name, values)| values.iter().map(move |(key, value)| (name, key, value)));
+    problems.extend(all.find_map(|(name, key, value)| wrong_in_slot(tables, name, key, value)));
+    let table = |values: &[(At<String>, At<String>)]| values.iter().map(|(key, value)| (key.value.clone(), value.value.clone())).collect();
+    tables.iter().map(|(name, values)| (name.value.clone(), table(values))).collect()
+}
+
+/// Returns what is wrong with a key of a slot, among all slots.
+fn wrong_in_slot(slots: &[(At<String>, Pairs)], name: &At<String>, key: &At<String>, value: &At<String>) -> Option<Diagnostic> {
+    let lacks = |(_, others): &&(At<String>, Pairs)| others.iter().all(|(other, _)| other.value != key.value);
+    // As a variable it has no case.
+    let lower = key.value.to_ascii_lowercase();
+    if KNOWN.contains(&lower.as_str()) || TAKEN.contains(&lower.as_str()) {
+        let message = format!("the slot `{}` has a key `{}`, which is the name of something else", name.value, key.value);
+        return Some(Diagnostic::error(message, key.span.clone(), "another name is needed"));
+    }
+    if let Some((other, _)) = slots.iter().find(lacks) {
+        let message = format!("the slot `{}` has a key `{}`, and `{}` has not", name.value, key.value, other.value);
+        return Some(Diagnostic::error(message, key.span.clone(), "only of one slot").help("commands are told the same of both"));
+    }
+    let is_wrong = key.value == "port" && !is_port(&value.value);
+    is_wrong.then(|| no_port(&value.value, value.span.clone()))
+}
+
+fn is_port(text: &str) -> bool {
+    text.parse().is_ok_and(|port: u16| port > 0)
+}
+
+fn no_port(text: &str, span: std::ops::Range<usize>) -> Diagnostic {
+    Diagnostic::error(format!("`{}` is no port: a whole number from 1 to 65535", text.escape_debug()), span, "not a port")
 }

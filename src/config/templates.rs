@@ -9,10 +9,15 @@ use crate::base::{nearest, placeholder};
 use crate::model::stage::{Command, Step};
 
 /// Placeholders that every step of an environment and of a target may have.
-pub(super) const KNOWN: &[&str] = &["release", "environment", "dir", "slot", "weight", "port"];
+pub(super) const KNOWN: &[&str] = &["release", "environment", "dir", "weight"];
 
-/// Placeholders of an analysis.
-pub(super) const OF_ANALYSIS: &[&str] = &["release", "environment", "dir", "slot", "weight", "port", "canary", "stable"];
+/// Placeholders that an analysis has beside those of other steps.
+pub(super) const OF_ANALYSIS: &[&str] = &["canary", "stable"];
+
+/// Returns the placeholders that every step may have, and these.
+pub(super) fn known_with<'k>(more: impl IntoIterator<Item = &'k str>) -> Vec<&'k str> {
+    KNOWN.iter().copied().chain(more).collect()
+}
 
 /// Builds steps whose texts may have the placeholders `known`.
 pub(super) fn steps(builder: &mut Builder<'_>, steps: &[Fields], secrets: &[String], known: &[&str]) -> Vec<Step> {

@@ -1,6 +1,6 @@
 //! What carries a release to where it serves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,24 +70,53 @@ pub struct Commands {
     pub stop: Option<Step>,
     /// Prints the release that serves.
     pub observe: Option<Step>,
-    /// What there is of each slot: its port.
-    pub slots: BTreeMap<String, Slot>,
+    /// Its two slots; none where what is started replaces what serves.
+    pub slots: Slots,
 }
 
-/// What is known of a slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Slot {
-    /// The port on which it is reached.
-    pub port: Option<u16>,
+/// What commands are told of each slot, by the name of a placeholder: its port, and what else the file says.
+pub type Slots = BTreeMap<String, BTreeMap<String, String>>;
+
+/// Returns the placeholders that commands have by these slots.
+pub fn told_of(slots: &Slots) -> BTreeSet<&str> {
+    let keys = slots.values().flat_map(BTreeMap::keys).map(String::as_str);
+    keys.chain((!slots.is_empty()).then_some("slot")).collect()
 }
 
-/// How something shows that it can be used; texts may hold placeholders.
+impl Commands {
+    /// Returns the slot beside the one in which `serving` is, or the first; `None` where there are none.
+    pub fn slot_beside(&self, serving: Option<&str>) -> Option<&str> {
+        self.slots.keys().map(String::as_str).find(|slot| Some(*slot) != serving)
+    }
+}
+
+impl Kind {
+    /// Returns the placeholders that are known of it beside those that all targets have.
+    pub fn placeholders(&self) -> BTreeSet<&str> {
+        match self {
+            Self::Directory(_) | Self::Flag(_) => BTreeSet::new(),
+            Self::Process(_) => BTreeSet::from(["port"]),
+            Self::Command(commands) => told_of(&commands.slots),
+        }
+    }
+}
+
+/// How something shows that it can be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Readiness {
+pub struct Readiness {
+    /// What shows it.
+    pub sign: Sign,
+    /// How long it may take.
+    pub within: Duration,
+}
+
+/// What shows that something can be used; texts may hold placeholders.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sign {
     /// An address that answers with a status from 200 to 399, or a path below the target's own.
     Http(String),
     /// A TCP port on which it listens.
-    Port(u16),
+    Port(String),
     /// A command that exits with 0.
     Command(Command),
 }
@@ -102,6 +131,3 @@ pub struct Flag {
     /// The variant that is rolled out.
     pub variant: String,
 }
-
-/// The names of the two slots of a target that says nothing of them.
-pub const SLOTS: [&str; 2] = ["blue", "green"];

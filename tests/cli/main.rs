@@ -28,6 +28,7 @@ mod init;
 mod inputs;
 mod jobserver;
 mod journals;
+mod killer;
 mod loud;
 mod outputs;
 mod picture;

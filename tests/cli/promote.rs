@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
+use crate::killer::{at_each_change, killed};
 use crate::project::{Project, Said, git, said, until};
 
 /// A site of one page; a release of it works where its page says hello.
@@ -233,59 +234,22 @@ fn what_was_tampered_with_is_not_deployed() {
     assert_eq!(shop.page("staging").as_deref(), Some("hello 1\n"));
 }
 
-/// A git that kills whoever calls it at the `KILL_AT`th change of a ref, before or after it.
-const KILLER: &str = r#"#!/bin/sh
-case " $* " in *" update-ref "*)
-  n=$(($(cat "$COUNT" 2>/dev/null || echo 0) + 1)); echo $n > "$COUNT"
-  if [ "$n" = "$KILL_AT" ]; then
-    [ "$KILL" = before ] || REAL "$@" >/dev/null 2>&1
-    kill -9 $PPID; sleep 1
-  fi;;
-esac
-exec REAL "$@"
-"#;
-
-impl Shop {
-    /// Promotes, and is killed at this change of the ledger; tells whether it was.
-    fn killed(&self, environment: &str, at: usize, when: &str) -> bool {
-        let real = Command::new("sh").args(["-c", "command -v git"]).output().unwrap();
-        let bin = self.outside.path().join("bin");
-        fs::create_dir_all(&bin).unwrap();
-        let shim = bin.join("git");
-        fs::write(&shim, KILLER.replace("REAL", String::from_utf8(real.stdout).unwrap().trim())).unwrap();
-        fs::set_permissions(&shim, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        let count = self.outside.path().join("count");
-        let _none = fs::remove_file(&count);
-        let mut command = self.command(&["promote", environment]);
-        let path = std::env::join_paths(std::iter::once(bin).chain(std::env::split_paths(&std::env::var_os("PATH").unwrap()))).unwrap();
-        command.env("PATH", path).env("COUNT", count).env("KILL_AT", at.to_string()).env("KILL", when);
-        std::os::unix::process::ExitStatusExt::signal(&command.output().unwrap().status) == Some(9)
-    }
-}
-
 /// Kills a promotion at each change of the ledger, before and after it, then acts.
 #[track_caller]
 fn at_each_boundary(page: &str, act: &[&str], is_right: impl Fn(&Shop, &(Option<String>, Vec<String>, Value)) -> bool) {
-    let whole = |page: &str| {
+    let kills = at_each_change(|at, when| {
         let shop = Shop::new();
         shop.release("hello 1\n");
         shop.shipway(&["promote", "staging"]).exits(0);
         shop.release(page);
-        shop
-    };
-    let mut kills = 0;
-    for when in ["before", "after"] {
-        for at in 1.. {
-            let shop = whole(page);
-            if !shop.killed("staging", at, when) {
-                break;
-            }
-            kills += 1;
-            let said = shop.shipway(act);
-            let picture = shop.picture("staging");
-            assert!(is_right(&shop, &picture), "{when} change {at}, then {act:?}: {picture:?}\n{}", said.stderr);
+        if !killed(shop.command(&["promote", "staging"]), shop.outside.path(), at, when) {
+            return false;
         }
-    }
+        let said = shop.shipway(act);
+        let picture = shop.picture("staging");
+        assert!(is_right(&shop, &picture), "{when} change {at}, then {act:?}: {picture:?}\n{}", said.stderr);
+        true
+    });
     assert!(kills >= 12, "{kills} kills");
 }
 

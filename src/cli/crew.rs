@@ -1,7 +1,7 @@
 //! Runs the steps of an environment's phases, as the engine runs those of stages: with the same events, reports, limits, secrets and care.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::Context;
@@ -15,18 +15,20 @@ use super::screen::Screen;
 use super::session::Session;
 use crate::base::digest::Hash;
 use crate::base::placeholder::fill;
+use crate::base::program::plain;
 use crate::base::text::visible;
 use crate::delivery::admission::Verdict;
+use crate::delivery::command::{Told, told};
 use crate::delivery::target::{Candidate, TargetError};
 use crate::engine::plan::Plan;
 use crate::model::delivery::Delivery;
 use crate::model::environment::Environment;
-use crate::model::event::EventKind;
+use crate::model::event::{EventKind, Stream};
 use crate::model::graph::Graph;
 use crate::model::outcome::Exit;
 use crate::model::pipeline::{HookSettings, Pipeline};
 use crate::model::select::Selection;
-use crate::model::stage::{Command, Stage, StageId, Step};
+use crate::model::stage::{Command, Sharing, Stage, StageId, Step};
 use crate::record::reader::records;
 
 /// Who runs the steps of one environment.
@@ -37,28 +39,51 @@ pub(super) struct Crew<'c> {
     pub(super) how: How,
 }
 
+/// What is to be run.
+pub(super) struct Task<'t> {
+    /// The phase that it is of.
+    pub(super) phase: &'t str,
+    pub(super) steps: &'t [Step],
+    /// What the steps are told.
+    pub(super) told: &'t Told,
+    /// What they leave running stays.
+    pub(super) lets_stay: bool,
+}
+
 impl Crew<'_> {
-    /// Runs the steps of `phase` for a release whose files lie in `folder`.
-    pub(super) fn run(
-        &self,
-        phase: &str,
-        steps: &[Step],
-        release: &Candidate,
-        folder: &Path,
-        screen: &mut Screen,
-    ) -> Result<(), TargetError> {
-        let done = self.try_run(phase, steps, release, folder, screen);
-        let (exit, run) = done.map_err(|failing| {
+    /// Runs the steps of a task, which must succeed; returns the id of their run.
+    pub(super) fn run(&self, task: &Task<'_>, screen: &mut Screen) -> Result<String, TargetError> {
+        let (exit, run) = self.try_run(task, screen).map_err(|failing| {
             let exit = screen.explain(failing);
             TargetError::Failed(format!("it could not be run (exit code {})", exit.code()))
         })?;
         match exit {
-            Exit::Passed => Ok(()),
+            Exit::Passed => Ok(run),
             Exit::Interrupted(signal) => Err(TargetError::Interrupted(signal)),
             Exit::Failed | Exit::Usage | Exit::Surroundings | Exit::RolledBack | Exit::RollbackFailed | Exit::Waiting => {
                 Err(TargetError::Failed(format!("a step failed, see: {} report {run}", call(self.global))))
             }
         }
+    }
+
+    /// Runs the steps of a task, which must succeed; returns the last line that they print to standard output.
+    pub(super) fn answer(&self, task: &Task<'_>, screen: &mut Screen) -> Result<Option<String>, TargetError> {
+        let run = self.run(task, screen)?;
+        let mut printed = Vec::new();
+        let heard = self.hear(&run, |kind| {
+            if let EventKind::Output { stream: Stream::Stdout, text, .. } = kind {
+                printed.extend_from_slice(&text);
+            }
+        });
+        heard.map_err(|error| TargetError::Failed(format!("what it prints cannot be read: {}", plain(&error))))?;
+        let text = String::from_utf8_lossy(&printed).into_owned();
+        Ok(text.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned))
+    }
+
+    /// Gives what happened in a run to `hear`.
+    fn hear(&self, run: &str, mut hear: impl FnMut(EventKind)) -> io::Result<()> {
+        let record = records(&self.project.kept)?.into_iter().find(|record| record.id == run);
+        record.ok_or_else(|| io::Error::other("the run was not recorded"))?.replay(|event| hear(event.kind))
     }
 
     /// Asks a command that can say no: exit code 0 is yes, 75 not yet, any other no. It reads what is to be known, in JSON, from standard
@@ -82,24 +107,19 @@ impl Crew<'_> {
         let mut step = Step { command: Command::Argv(read.into_iter().chain(words).collect()), ..gate.clone() };
         step.env.insert("SHIPWAY_CONTEXT".to_owned(), file.path().to_string_lossy().into_owned());
         let shown = visible(&gate.command.show()).into_owned();
-        let (exit, run) = self.try_run("gate", &[step], release, Path::new(""), screen)?;
+        let told = told(&self.environment.name, release, Path::new(""), 100);
+        let (exit, run) = self.try_run(&Task { phase: "gate", steps: &[step], told: &told, lets_stay: false }, screen)?;
         if exit == Exit::Passed {
             return Ok(Verdict::Yes);
         }
         let (mut code, mut said) = (None, None);
-        let records = records(&self.project.kept).context("the recorded runs cannot be read")?;
-        let record = records.into_iter().find(|record| record.id == run);
-        record
-            .map(|record| {
-                record.replay(|event| {
-                    if let EventKind::StageFinished(finished) = event.kind {
-                        code = finished.failure.as_ref().and_then(|failure| failure.code);
-                        said = finished.failure.and_then(|failure| failure.tail.into_iter().rfind(|line| !line.trim().is_empty()));
-                    }
-                })
-            })
-            .transpose()
-            .context("the run of a gate cannot be read")?;
+        let heard = self.hear(&run, |kind| {
+            if let EventKind::StageFinished(finished) = kind {
+                code = finished.failure.as_ref().and_then(|failure| failure.code);
+                said = finished.failure.and_then(|failure| failure.tail.into_iter().rfind(|line| !line.trim().is_empty()));
+            }
+        });
+        heard.context("the run of a gate cannot be read")?;
         let said = said.map(|line| format!(": {}", visible(line.trim()))).unwrap_or_default();
         Ok(if code == Some(i32::from(Exit::Waiting.code())) {
             Verdict::NotYet(format!("`{shown}` says not yet{said}"))
@@ -108,21 +128,10 @@ impl Crew<'_> {
         })
     }
 
-    fn try_run(
-        &self,
-        phase: &str,
-        steps: &[Step],
-        release: &Candidate,
-        folder: &Path,
-        screen: &mut Screen,
-    ) -> Result<(Exit, String), Failing> {
-        let variables = self.variables(release, folder);
-        let pipeline = self.pipeline(phase, steps, &variables);
-        let selection = Selection { targets: vec![StageId(0)], stages: vec![StageId(0)] };
-        let again = format!("{} promote", call(self.global));
-        let plan =
-            Plan::new(&pipeline, selection, &self.project.root, &again, Vec::new()).map_err(|error| Failing::usage(error.to_string()))?;
-        let session = Session::open(self.project, &plan, self.how.wish(), self.how.is_coloured(screen))?;
+    fn try_run(&self, task: &Task<'_>, screen: &mut Screen) -> Result<(Exit, String), Failing> {
+        let pipeline = self.pipeline(task);
+        let plan = self.plan(&pipeline)?;
+        let session = self.session(&plan, screen)?;
         let done = once(self.global, &self.how, self.project, &plan, &session, screen)?;
         if let Some(trouble) = session.close() {
             screen.warn(&trouble);
@@ -130,26 +139,28 @@ impl Crew<'_> {
         Ok((done.exit, done.id.to_string()))
     }
 
-    /// Returns what steps are told, by the name of the placeholder.
-    fn variables(&self, release: &Candidate, folder: &Path) -> BTreeMap<&'static str, String> {
-        let folder = folder.to_string_lossy().into_owned();
-        BTreeMap::from([
-            ("release", release.id.clone()),
-            ("environment", self.environment.name.to_string()),
-            ("dir", folder),
-            ("weight", "100".to_owned()),
-        ])
+    /// Returns the plan to run the only stage of a pipeline of ours.
+    pub(super) fn plan<'p>(&self, pipeline: &'p Pipeline) -> Result<Plan<'p>, Failing> {
+        let selection = Selection { targets: vec![StageId(0)], stages: vec![StageId(0)] };
+        let again = format!("{} promote", call(self.global));
+        Plan::new(pipeline, selection, &self.project.root, &again, Vec::new()).map_err(|error| Failing::usage(error.to_string()))
     }
 
-    /// Returns a pipeline whose only stage are these steps. It is called as the environment is: that is how it is run again.
-    fn pipeline(&self, phase: &str, steps: &[Step], variables: &BTreeMap<&'static str, String>) -> Pipeline {
-        let value = |name: &str| variables.get(name).map(String::as_str);
+    /// Opens what a run of it needs.
+    pub(super) fn session(&self, plan: &Plan<'_>, screen: &Screen) -> Result<Session, Failing> {
+        Session::open(self.project, plan, self.how.wish(), self.how.is_coloured(screen))
+    }
+
+    /// Returns a pipeline whose only stage are the steps of the task. It is called as the environment is: that is how it is run again.
+    pub(super) fn pipeline(&self, task: &Task<'_>) -> Pipeline {
+        let Task { phase, steps, told, lets_stay } = *task;
+        let value = |name: &str| told.get(name).map(String::as_str);
         let filled = |text: &String| fill(text, value);
         let environment = self.environment;
         let mut env: BTreeMap<String, String> = environment.env.iter().map(|(name, value)| (name.clone(), filled(value))).collect();
-        env.extend(variables.iter().map(|(name, value)| (format!("SHIPWAY_{}", name.to_uppercase()), value.clone())));
+        env.extend(told.iter().map(|(name, value)| (variable(name), value.clone())));
         let step = |step: &Step| Step {
-            label: format!("{phase} {}", step.label).into(),
+            label: if *step.label == *phase { step.label.clone() } else { format!("{phase} {}", step.label).into() },
             command: match &step.command {
                 Command::Shell(line) => Command::Shell(filled(line)),
                 Command::Argv(words) => Command::Argv(words.iter().map(filled).collect()),
@@ -177,15 +188,16 @@ impl Crew<'_> {
             clean: true,
             portable: false,
             timeout: environment.timeout,
-            lets_stay: false,
-            jobserver: None,
+            lets_stay,
+            // What stays would take part in it for ever.
+            jobserver: lets_stay.then_some(Sharing::Off),
             retries: 0,
             pool: None,
             services: Vec::new(),
         };
         Pipeline {
             name: self.project.pipeline.name.clone(),
-            digest: Hash::of(format!("{:?} {phase} {variables:?}", self.project.pipeline.digest).as_bytes()),
+            digest: Hash::of(format!("{:?} {phase} {told:?}", self.project.pipeline.digest).as_bytes()),
             default: vec![StageId(0)],
             included: Vec::new(),
             stages: vec![stage],
@@ -197,4 +209,10 @@ impl Crew<'_> {
             delivery: Delivery::default(),
         }
     }
+}
+
+/// Returns the variable by which steps are told what the placeholder `name` is.
+fn variable(name: &str) -> String {
+    let may_be = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    format!("SHIPWAY_{}", name.chars().map(may_be).collect::<String>())
 }

@@ -1,26 +1,29 @@
 //! One environment, as commands about it see it: what may come in, and how it is brought there.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::path::Path;
 
 use anyhow::Context;
 use jiff::Timestamp;
 
-use super::crew::Crew;
+use super::crew::{Crew, Task};
 use super::depot::{Depot, elsewhere};
 use super::execute::How;
 use super::failing::Failing;
 use super::flags::Global;
+use super::hands::Crewed;
 use super::project::Project;
 use super::screen::Screen;
 use crate::base::digest::Hash;
 use crate::base::text::visible;
 use crate::delivery::admission::{Asked, Verdict, available, frozen};
+use crate::delivery::command::{Command, told};
 use crate::delivery::directory::Directory;
 use crate::delivery::policy;
 use crate::delivery::promote::{Deployment, Left};
 use crate::delivery::rollout::Shape;
-use crate::delivery::target::{Candidate, Target};
+use crate::delivery::target::{Candidate, Slot, Target};
 use crate::git::state::Head;
 use crate::ledger::entry::{Cause, Deed, Ending, Phase, Released, Started, short};
 use crate::ledger::history::History;
@@ -28,7 +31,10 @@ use crate::ledger::shared::Reach;
 use crate::ledger::standing::{Lease, Standing};
 use crate::model::environment::Environment;
 use crate::model::outcome::Exit;
-use crate::model::target::Kind;
+use crate::model::target::{Commands, Kind};
+
+/// The folder of releases that targets of commands are told of.
+const UNPACKED: &str = "unpacked";
 
 /// What a command about one environment works with.
 pub(super) struct Site<'s> {
@@ -81,13 +87,13 @@ impl Site<'_> {
         }
         if !admission.policy.is_empty() && goes_on(&asked) {
             let root = &self.project.root;
-            let release = self.candidate(&released.release).map_err(|error| anyhow::anyhow!(error))?;
+            let release = self.candidate(&released.release, None).map_err(|error| anyhow::anyhow!(error))?;
             let files = policy::files(root, &admission.policy).context("the files of `policy` cannot be found")?;
             asked.push(Asked::new("policy", policy::ask(root, &files, &self.context(history, released, &release, now)?)));
         }
         if !admission.gates.is_empty() && goes_on(&asked) {
             let crew = self.crew()?;
-            let release = self.candidate(&released.release).map_err(|error| anyhow::anyhow!(error))?;
+            let release = self.candidate(&released.release, None).map_err(|error| anyhow::anyhow!(error))?;
             let context = self.context(history, released, &release, now)?;
             for gate in &admission.gates {
                 if goes_on(&asked) {
@@ -137,17 +143,23 @@ impl Site<'_> {
         screen: &mut Screen,
     ) -> Result<Exit, Failing> {
         let environment = self.environment.name.to_string();
+        let (slot, before_slot) = self.slots(standing);
+        let serving = standing.serves.as_ref().map(|serving| &serving.release);
         let started = Started {
             release: released.release.clone(),
-            before: standing.serves.as_ref().map(|serving| serving.release.clone()).filter(|before| *before != released.release),
+            // In another slot the same release is another one to go back to.
+            before: serving.filter(|before| slot.is_some() || **before != released.release).cloned(),
+            slot,
+            before_slot,
             commit: self.head.commit.clone(),
             plan: self.plan(&released.release),
             cause,
             reason: reason.map(str::to_owned),
             environment,
         };
+        self.kind()?;
         // The bytes must be here before anything is announced.
-        self.candidate(&released.release).map_err(|error| anyhow::anyhow!(error))?;
+        self.candidate(&released.release, None).map_err(|error| anyhow::anyhow!(error))?;
         let reach = if cause == Cause::Rollback { Reach::Here } else { Reach::All };
         let mut is_first = false;
         let history = self.depot.journal.add(reach, &mut |history| {
@@ -175,16 +187,19 @@ impl Site<'_> {
     pub(super) fn go_on(&self, name: &str, history: History, screen: &mut Screen) -> Result<Exit, Failing> {
         let environment = self.environment;
         let crew = self.crew()?;
-        let mut target = self.target()?;
-        let shape = Shape { provisions: !environment.provision.is_empty(), verifies: !environment.verify.is_empty() };
+        let shape = self.shape();
         let mut lines = Vec::new();
         let left = {
-            let folder = self.target()?;
+            let screen = RefCell::new(&mut *screen);
+            let mut target = self.target(&crew, &screen)?;
+            let folder = self.target(&crew, &screen)?;
             let mut steps = |phase: Phase, release: &Candidate| {
                 let steps = if phase == Phase::Provision { &environment.provision } else { &environment.verify };
-                crew.run(&phase.to_string(), steps, release, &folder.folder(release), screen)
+                let told = told(&environment.name, release, &folder.folder(release), 100);
+                let task = Task { phase: &phase.to_string(), steps, told: &told, lets_stay: false };
+                crew.run(&task, &mut screen.borrow_mut()).map(|_| ())
             };
-            let find = |id: &str| self.candidate(id);
+            let find = |id: &str, slot: Option<&str>| self.candidate(id, slot);
             let mut say = |line: &str| lines.push(line.to_owned());
             let journal = &self.depot.journal;
             let mut deployment = Deployment {
@@ -244,7 +259,36 @@ impl Site<'_> {
         Ok(exit)
     }
 
-    fn candidate(&self, id: &str) -> Result<Candidate, String> {
+    /// Returns which phases there are.
+    fn shape(&self) -> Shape {
+        let environment = self.environment;
+        let replaces = self.commands().is_some_and(|commands| commands.slots.is_empty());
+        Shape { provisions: !environment.provision.is_empty(), verifies: !environment.verify.is_empty(), replaces }
+    }
+
+    fn commands(&self) -> Option<&Commands> {
+        let target = self.project.pipeline.delivery.target_of(self.environment);
+        if let Kind::Command(commands) = &target.kind { Some(commands) } else { None }
+    }
+
+    /// Returns the slot that the next release comes into, and the one that it leaves to the release before; `None` where there are none.
+    pub(super) fn slots(&self, standing: &Standing) -> (Option<String>, Option<String>) {
+        let Some(commands) = self.commands() else { return (None, None) };
+        let serving = standing.serves.as_ref();
+        let slot = commands.slot_beside(serving.and_then(|serving| serving.slot.as_deref()));
+        // What came before there were slots goes back into the other one.
+        let before = serving.and_then(|_| commands.slot_beside(slot));
+        (slot.map(str::to_owned), before.map(str::to_owned))
+    }
+
+    /// Returns a release, in the slot of this name.
+    fn candidate(&self, id: &str, slot: Option<&str>) -> Result<Candidate, String> {
+        let slot = slot.map(|name| {
+            let values = self.commands().and_then(|commands| commands.slots.get(name));
+            let values = values.ok_or_else(|| format!("the target has no slot `{}` any more", visible(name)))?;
+            Ok::<_, String>(Slot { name: name.to_owned(), values: values.clone() })
+        });
+        let slot = slot.transpose()?;
         let hash = Hash::parse(id).ok_or_else(|| format!("`{}` is no id of a release", visible(id)))?;
         let manifest = self.depot.vault.manifest(&hash).map_err(|error| {
             let history = self.depot.journal.read().unwrap_or_default();
@@ -257,19 +301,31 @@ impl Site<'_> {
                 Err(_) => error.to_string(),
             }
         })?;
-        Ok(Candidate { id: id.to_owned(), manifest })
+        Ok(Candidate { id: id.to_owned(), manifest, slot })
     }
 
-    fn target(&self) -> Result<Box<dyn Target + '_>, Failing> {
+    /// Returns what the target is, which must be of a kind that can be used.
+    fn kind(&self) -> Result<&Kind, Failing> {
         let target = self.project.pipeline.delivery.target_of(self.environment);
-        match &target.kind {
+        if matches!(target.kind, Kind::Directory(_) | Kind::Command(_)) {
+            return Ok(&target.kind);
+        }
+        Err(Failing::usage(format!("the target `{}` is of a kind that this version reads and cannot use yet", target.name)))
+    }
+
+    fn target<'t>(&'t self, crew: &'t Crew<'t>, screen: &'t RefCell<&mut Screen>) -> Result<Box<dyn Target + 't>, Failing> {
+        match self.kind()? {
             Kind::Directory(directory) => {
                 let root = self.project.kept.join(Path::new(&directory.path));
                 Ok(Box::new(Directory::new(root, directory.retain as usize, &self.depot.vault)))
             }
-            Kind::Process(_) | Kind::Command(_) | Kind::Flag(_) => {
-                Err(Failing::usage(format!("the target `{}` is of a kind that this version reads and cannot use yet", target.name)))
+            Kind::Command(commands) => {
+                // Of each environment its own: what one does not need any more another may.
+                let folder = self.depot.folder()?.join(UNPACKED).join(&*self.environment.name);
+                let hands = Box::new(Crewed { crew, screen });
+                Ok(Box::new(Command::new(commands, &self.environment.name, folder, &self.depot.vault, hands)))
             }
+            Kind::Process(_) | Kind::Flag(_) => Err(Failing::usage("the target cannot be used")),
         }
     }
 }
@@ -295,4 +351,9 @@ pub(super) fn holder(lease: &Lease) -> String {
 /// Returns what a release is called.
 pub(super) fn name_of(history: &History, id: &str) -> String {
     history.release(id).map_or_else(|_| short(id).to_owned(), |(_, released)| visible(&released.name).into_owned())
+}
+
+/// Returns the words for where a release is, of a target with slots.
+pub(super) fn in_slot(slot: Option<&str>) -> String {
+    slot.map(|slot| format!(" in the slot `{}`", visible(slot))).unwrap_or_default()
 }

@@ -9,7 +9,7 @@ use super::failing::Failing;
 use super::flags::{Format, Global};
 use super::project::Project;
 use super::screen::Screen;
-use super::site::{holder, name_of};
+use super::site::{holder, in_slot, name_of};
 use crate::base::text::visible;
 use crate::ledger::entry::short;
 use crate::ledger::history::{History, Recorded};
@@ -72,8 +72,9 @@ fn describe(history: &History, standing: &Standing) -> Vec<String> {
         (None, Some(serving)) => {
             let verified = if serving.is_verified { "verified" } else { "not verified" };
             words.push(format!(
-                "{} since {}, {verified}",
+                "{}{} since {}, {verified}",
                 name_of(history, &serving.release),
+                in_slot(serving.slot.as_deref()),
                 serving.since.strftime("%Y-%m-%d %H:%M:%SZ")
             ));
         }
@@ -82,7 +83,8 @@ fn describe(history: &History, standing: &Standing) -> Vec<String> {
     if let Some(ongoing) = &standing.ongoing {
         let way = if ongoing.turned.is_some() { "is taken back" } else { "is on its way" };
         let held = ongoing.lease.as_ref().map(|lease| format!(", {}", holder(lease))).unwrap_or_default();
-        words.push(format!("{} {way}{held}", name_of(history, &ongoing.started.release)));
+        let slot = in_slot(ongoing.started.slot.as_deref());
+        words.push(format!("{}{slot} {way}{held}", name_of(history, &ongoing.started.release)));
     }
     if let Some((reason, actor, _)) = &standing.paused {
         words.push(format!("paused by {}: {}", visible(&actor.name), visible(reason)));
@@ -95,11 +97,13 @@ fn object(history: &History, name: &str, standing: &Standing) -> Value {
     json!({
         "environment": name,
         "release": standing.serves.as_ref().map(|serving| release(&serving.release)),
+        "slot": standing.serves.as_ref().and_then(|serving| serving.slot.as_deref()),
         "since": standing.serves.as_ref().map(|serving| serving.since.to_string()),
         "verified": standing.serves.as_ref().is_some_and(|serving| serving.is_verified),
         "ongoing": standing.ongoing.as_ref().map(|ongoing| json!({
             "deployment": ongoing.deployment,
             "release": release(&ongoing.started.release),
+            "slot": ongoing.started.slot,
             "since": ongoing.since.to_string(),
             "actor": ongoing.actor,
             "held": ongoing.lease.as_ref().map(|lease| json!({ "actor": lease.actor, "until": lease.until.to_string() })),

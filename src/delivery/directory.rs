@@ -1,17 +1,14 @@
 //! A target on this machine: a folder for each version, and a link `current` that is replaced in one move, so that whoever reads through it
 //! finds a whole version at any instant.
 
-use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
-use super::archive::{is_unpacked, unpack};
-use super::target::{Candidate, Target, TargetError};
+use super::target::{Candidate, Observed, Target, TargetError};
+use super::unpacked::Unpacked;
 use super::vault::Vault;
-use crate::base::digest::Hash;
 
 /// The link to the version that serves.
 const CURRENT: &str = "current";
@@ -19,50 +16,29 @@ const CURRENT: &str = "current";
 /// The folder of the versions.
 const VERSIONS: &str = "versions";
 
-/// What the names of versions begin with that are not whole yet.
-const PARTIAL: &str = ".new-";
-
 /// Versions in a folder.
 #[derive(Debug)]
 pub struct Directory<'v> {
     root: PathBuf,
+    versions: Unpacked<'v>,
     /// How many versions stay, beside those that are kept.
     retain: usize,
-    vault: &'v Vault,
 }
 
 impl<'v> Directory<'v> {
     /// Returns the target at `root`, which need not be there.
     pub fn new(root: PathBuf, retain: usize, vault: &'v Vault) -> Self {
-        Self { root, retain, vault }
-    }
-
-    fn versions(&self) -> PathBuf {
-        self.root.join(VERSIONS)
+        Self { versions: Unpacked::new(root.join(VERSIONS), vault, false), root, retain }
     }
 
     fn try_start(&self, release: &Candidate) -> io::Result<()> {
-        let folder = self.folder(release);
-        if is_unpacked(&release.manifest, &folder).unwrap_or(false) {
-            return Ok(());
-        }
-        fs::create_dir_all(self.versions())?;
-        let partial = tempfile::Builder::new().prefix(PARTIAL).tempdir_in(self.versions())?;
-        unpack(&release.manifest, self.vault, partial.path()).map_err(io::Error::other)?;
-        // Others may read it.
-        fs::set_permissions(partial.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-        if folder.symlink_metadata().is_ok() {
+        self.versions.put(release, || {
             if self.serving()?.as_deref() == Some(&release.id) {
                 let said = "what serves was changed by hand, and cannot be replaced while it serves";
-                return Err(io::Error::other(format!("`{}`: {said}", folder.display())));
+                return Err(io::Error::other(format!("`{}`: {said}", self.versions.path(&release.id).display())));
             }
-            // Not whole, or changed since: it is no version.
-            let broken = tempfile::Builder::new().prefix(PARTIAL).tempdir_in(self.versions())?;
-            fs::rename(&folder, broken.path().join("x"))?;
-        }
-        fs::rename(partial.path(), &folder)?;
-        drop(partial.keep());
-        File::open(self.versions())?.sync_all()
+            Ok(())
+        })
     }
 
     /// Makes `current` lead to the version; the move is one, so no reader finds it missing.
@@ -83,27 +59,9 @@ impl<'v> Directory<'v> {
     }
 
     fn prune(&self, kept: &[String]) -> io::Result<()> {
-        let mut needed: HashSet<String> = kept.iter().cloned().collect();
+        let mut needed = kept.to_vec();
         needed.extend(self.serving()?);
-        let mut versions: Vec<(SystemTime, PathBuf)> = Vec::new();
-        for entry in fs::read_dir(self.versions())? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            // What is no version of ours is not ours to remove.
-            let is_partial = name.starts_with(PARTIAL);
-            if is_partial || (Hash::parse(&name).is_some() && !needed.contains(&name)) {
-                let at = if is_partial { SystemTime::UNIX_EPOCH } else { entry.metadata()?.modified()? };
-                versions.push((at, entry.path()));
-            }
-        }
-        versions.sort_unstable_by(|a, b| b.cmp(a));
-        let is_partial = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PARTIAL));
-        for (_, path) in
-            versions.iter().enumerate().filter(|(place, (_, path))| *place >= self.retain || is_partial(path)).map(|(_, of)| of)
-        {
-            fs::remove_dir_all(path)?;
-        }
-        Ok(())
+        self.versions.prune(&needed, self.retain)
     }
 
     fn failed(&self, what: &str, error: &io::Error) -> TargetError {
@@ -113,7 +71,7 @@ impl<'v> Directory<'v> {
 
 impl Target for Directory<'_> {
     fn folder(&self, release: &Candidate) -> PathBuf {
-        self.versions().join(&release.id)
+        self.versions.path(&release.id)
     }
 
     fn start(&mut self, release: &Candidate) -> Result<(), TargetError> {
@@ -134,11 +92,12 @@ impl Target for Directory<'_> {
         moved.map_err(|error| self.failed("`current` cannot be moved", &error))
     }
 
-    fn stop(&mut self, kept: &[String]) -> Result<(), TargetError> {
+    fn stop(&mut self, _gone: Option<&Candidate>, kept: &[String]) -> Result<(), TargetError> {
         self.prune(kept).map_err(|error| self.failed("old versions cannot be removed", &error))
     }
 
-    fn observe(&mut self) -> Result<Option<String>, TargetError> {
-        self.serving().map_err(|error| self.failed("`current` cannot be read", &error))
+    fn observe(&mut self, _shown: &Candidate) -> Result<Observed, TargetError> {
+        let serving = self.serving().map_err(|error| self.failed("`current` cannot be read", &error))?;
+        Ok(serving.map_or(Observed::Nothing, Observed::Release))
     }
 }

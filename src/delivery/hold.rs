@@ -105,6 +105,8 @@ mod tests {
             environment: "site".to_owned(),
             release: "new".to_owned(),
             before: None,
+            slot: None,
+            before_slot: None,
             commit: String::new(),
             plan: String::new(),
             cause: Cause::Promote,

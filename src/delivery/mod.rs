@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! artifacts on disk --package--> bytes in the vault + manifest, whose hash is the release --archive--> one file for elsewhere
+//! bytes in the vault --unpacked--> a folder --promote: rollout says what is next, directory or command does it--> where it serves
 //! ```
 //!
 //! Stands on the engine, which has made and tested what is released here.
@@ -9,6 +10,7 @@
 pub mod admission;
 pub mod approval;
 pub mod archive;
+pub mod command;
 pub mod directory;
 pub mod evidence;
 pub mod freeze;
@@ -23,3 +25,4 @@ pub mod target;
 pub mod vault;
 
 mod names;
+mod unpacked;

@@ -3,8 +3,9 @@
 
 use super::hold::{keeping, reach, take};
 use super::rollout::{Move, Shape, next};
-use super::target::{Candidate, Target, TargetError};
-use crate::ledger::entry::{Deed, Ended, Ending, Phase, Phasing, Turned};
+use super::target::{Candidate, Observed, Target, TargetError};
+use crate::base::text::visible;
+use crate::ledger::entry::{Deed, Ended, Ending, Phase, Phasing, Turned, short};
 use crate::ledger::error::LedgerError;
 use crate::ledger::history::History;
 use crate::ledger::journal::Journal;
@@ -13,6 +14,9 @@ use crate::ledger::standing::{Lease, Ongoing, Standing};
 
 /// How a phase of the environment's own steps went.
 pub type Steps<'s> = dyn FnMut(Phase, &Candidate) -> Result<(), TargetError> + 's;
+
+/// Returns what the release of an id consists of, and what is known of the slot of this name that it is in.
+pub type Find<'f> = dyn Fn(&str, Option<&str>) -> Result<Candidate, String> + 'f;
 
 /// What a deployment works with.
 pub struct Deployment<'d> {
@@ -26,8 +30,8 @@ pub struct Deployment<'d> {
     pub target: &'d mut dyn Target,
     /// Runs the environment's steps of a phase.
     pub steps: &'d mut Steps<'d>,
-    /// Returns what a release consists of.
-    pub find: &'d dyn Fn(&str) -> Result<Candidate, String>,
+    /// Finds releases.
+    pub find: &'d Find<'d>,
     /// Is told what happens, for people.
     pub say: &'d mut dyn FnMut(&str),
 }
@@ -81,7 +85,7 @@ impl Deployment<'_> {
                         continue;
                     }
                     let (journal, environment) = (self.journal, self.environment);
-                    match keeping(journal, environment, ongoing, || self.perform(phase, ongoing, &standing)) {
+                    match keeping(journal, environment, ongoing, || self.perform(phase, ongoing, &standing, &begun)) {
                         Ok(()) => self.record(ongoing, step, || Deed::Done(self.phasing(name, phase)))?,
                         Err(TargetError::Interrupted(signal)) => return Ok(Left::Interrupted(signal)),
                         Err(TargetError::Failed(reason)) => self.fail(ongoing, step, phase, &reason)?,
@@ -110,24 +114,55 @@ impl Deployment<'_> {
         })
     }
 
-    fn perform(&mut self, phase: Phase, ongoing: &Ongoing, standing: &Standing) -> Result<(), TargetError> {
-        let started = &ongoing.started;
-        let id = if ongoing.turned.is_some() { started.before.as_ref().unwrap_or(&started.release) } else { &started.release };
-        let release = (self.find)(id).map_err(TargetError::Failed)?;
+    fn perform(&mut self, phase: Phase, ongoing: &Ongoing, standing: &Standing, history: &History) -> Result<(), TargetError> {
+        let (stays, _) = ways(ongoing);
+        let (id, slot) = stays.unwrap_or((&ongoing.started.release, ongoing.started.slot.as_deref()));
+        if phase == Phase::Stop {
+            return self.stop(ongoing, standing);
+        }
+        let release = (self.find)(id, slot).map_err(TargetError::Failed)?;
         match phase {
             Phase::Provision | Phase::Verify => (self.steps)(phase, &release),
             Phase::Start => self.target.start(&release),
-            Phase::Shift(weight) => self.target.shift(&release, weight),
-            Phase::Stop => {
-                let good = standing.last_verified(Some(id)).map(|verified| verified.release.clone());
-                let kept: Vec<String> = [Some(id.clone()), good, started.before.clone()].into_iter().flatten().collect();
-                // What serves was shown to work: what is left behind it is no reason to take it away.
-                if let Err(TargetError::Failed(reason)) = self.target.stop(&kept) {
-                    (self.say)(&reason);
-                }
-                Ok(())
+            Phase::Shift(weight) => {
+                self.target.shift(&release, weight)?;
+                if weight == 100 { self.check(&release, history) } else { Ok(()) }
             }
+            Phase::Stop => Ok(()),
         }
+    }
+
+    /// Makes sure that the target itself says that `release` serves, if it says anything.
+    fn check(&mut self, release: &Candidate, history: &History) -> Result<(), TargetError> {
+        let seen = match self.target.observe(release)? {
+            Observed::Unknown => return Ok(()),
+            Observed::Nothing => "nothing".to_owned(),
+            Observed::Release(text) => match history.release(&text) {
+                Ok((_, seen)) if seen.release == release.id => return Ok(()),
+                // Its bytes may be known here and its entry not.
+                Err(_) if text == release.id => return Ok(()),
+                Ok((_, seen)) => format!("`{}` ({})", seen.name, short(&seen.release)),
+                Err(_) => format!("`{}`", visible(&text)),
+            },
+        };
+        Err(TargetError::Failed(format!("the target says that {seen} serves")))
+    }
+
+    fn stop(&mut self, ongoing: &Ongoing, standing: &Standing) -> Result<(), TargetError> {
+        let (stays, goes) = ways(ongoing);
+        // Where it was in the same place, what stays has taken it.
+        let goes = goes.filter(|(_, slot)| stays.is_none_or(|(_, other)| other != *slot));
+        let gone = goes.map(|(id, slot)| (self.find)(id, slot)).transpose();
+        let serving = stays.map(|(id, _)| id.to_owned());
+        let good = standing.last_verified(serving.as_deref()).map(|verified| verified.release.clone());
+        let kept: Vec<String> = [serving, good, ongoing.started.before.clone()].into_iter().flatten().collect();
+        // What serves was shown to work: what is left behind it is no reason to take it away.
+        match gone.map_err(TargetError::Failed).and_then(|gone| self.target.stop(gone.as_ref(), &kept)) {
+            Err(TargetError::Failed(reason)) => (self.say)(&reason),
+            Err(interrupted @ TargetError::Interrupted(_)) => return Err(interrupted),
+            Ok(()) => {}
+        }
+        Ok(())
     }
 
     /// Notes that a phase failed: the deployment goes back, or has failed for good.
@@ -151,4 +186,15 @@ impl Deployment<'_> {
     fn ended(&self, deployment: &str, result: Ending, reason: Option<String>) -> Ended {
         Ended { environment: self.environment.to_owned(), deployment: deployment.to_owned(), result, reason }
     }
+}
+
+/// A release and its slot.
+type Way<'o> = Option<(&'o str, Option<&'o str>)>;
+
+/// Returns the release that stays, and the one that goes, in the direction in which the deployment goes now.
+fn ways(ongoing: &Ongoing) -> (Way<'_>, Way<'_>) {
+    let started = &ongoing.started;
+    let new = Some((started.release.as_str(), started.slot.as_deref()));
+    let old = started.before.as_deref().map(|before| (before, started.before_slot.as_deref()));
+    if ongoing.turned.is_some() { (old, new) } else { (new, old) }
 }

@@ -2,6 +2,7 @@
 //!
 //! Each call can be made again, after a kill or to be sure: it then does what is left to do.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::manifest::Manifest;
@@ -13,6 +14,28 @@ pub struct Candidate {
     pub id: String,
     /// What it consists of.
     pub manifest: Manifest,
+    /// Where it is, or is going to be, of a target with slots.
+    pub slot: Option<Slot>,
+}
+
+/// A place of a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    /// Its name.
+    pub name: String,
+    /// What commands are told of it, by the name of a placeholder.
+    pub values: BTreeMap<String, String>,
+}
+
+/// What a target says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Observed {
+    /// It cannot be asked.
+    Unknown,
+    /// No release serves.
+    Nothing,
+    /// This release serves: its id, or its name.
+    Release(String),
 }
 
 /// Why a target did not do what it should, for people.
@@ -43,15 +66,16 @@ pub trait Target {
     /// Where it cannot; then nobody knows which share it has.
     fn shift(&mut self, release: &Candidate, weight: u8) -> Result<(), TargetError>;
 
-    /// Ends what does not serve any more, but keeps what `kept` says.
+    /// Ends `gone`, which does not serve or does not any more, if it runs in a place of its own; and removes the files of all releases but
+    /// those that `kept` says.
     ///
     /// # Errors
     /// Where it cannot be ended.
-    fn stop(&mut self, kept: &[String]) -> Result<(), TargetError>;
+    fn stop(&mut self, gone: Option<&Candidate>, kept: &[String]) -> Result<(), TargetError>;
 
-    /// Returns the id of the release that serves, as the target itself says; `None` where none does.
+    /// Returns what serves, as the target itself says, now that `expected` should.
     ///
     /// # Errors
     /// Where it cannot tell.
-    fn observe(&mut self) -> Result<Option<String>, TargetError>;
+    fn observe(&mut self, expected: &Candidate) -> Result<Observed, TargetError>;
 }

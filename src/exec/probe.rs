@@ -1,4 +1,4 @@
-//! Whether a service can be used, at this instant.
+//! Whether a service can be used, at this instant; or what somebody else has started.
 //!
 //! A port that somebody else holds must never be mistaken for the service's: it is looked at before the start, and whose a listener is
 //! is believed only where it can be told or could be nobody else's.
@@ -7,7 +7,8 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-use super::executor::{Ending, StepCommand};
+use super::cancel::Cancel;
+use super::executor::{Ending, OutputSink, StepCommand, StepEnd};
 use super::listeners::Listeners;
 use super::local::LocalExecutor;
 use super::processes::Process;
@@ -72,10 +73,24 @@ pub fn look(executor: &LocalExecutor, service: &Service, ready: &Ready, has_prin
         },
         Ready::Log(_) if has_printed => Found::Ready,
         Ready::Log(text) => Found::NotYet(format!("it has not printed `{}`", visible(text))),
-        Ready::Command(shown) => command.map_or(Found::Ready, |command| ask(executor, service, command, &shown.show())),
+        Ready::Command(shown) => {
+            command.map_or(Found::Ready, |command| ask(&shown.show(), |output| service.ask(executor, command, output)))
+        }
     };
     // What answered while the service was ending may have been anybody.
     if found == Found::Ready && service.is_ending() { Found::NotYet("it has ended".to_owned()) } else { found }
+}
+
+/// Looks at what somebody else has started: whose it is that answers is not known. `command` is what asks, where a command does.
+pub fn look_from_outside(executor: &LocalExecutor, cancel: &Cancel, ready: &Ready, command: Option<&StepCommand>) -> Found {
+    match (ready, command) {
+        (Ready::Port(port), _) => {
+            connect(*port).map_or_else(|_| Found::NotYet(format!("nothing listens on port {port}")), |_| Found::Ready)
+        }
+        (Ready::Http(address), _) => get(address),
+        (Ready::Command(shown), Some(command)) => ask(&shown.show(), |output| Some(executor.run(command, cancel, &|_| (), output))),
+        (Ready::Command(_), None) | (Ready::Log(_), _) => Found::Ready,
+    }
 }
 
 /// Tells whether the service listens on `port`.
@@ -164,9 +179,9 @@ fn status_by(mut stream: &TcpStream, address: &Address) -> io::Result<u16> {
 }
 
 /// Runs the command that asks; its last line says why not.
-fn ask(executor: &LocalExecutor, service: &Service, command: &StepCommand, shown: &str) -> Found {
+fn ask(shown: &str, run: impl FnOnce(&mut OutputSink<'_>) -> Option<StepEnd>) -> Found {
     let mut printed = Vec::new();
-    let end = service.ask(executor, command, &mut |_, text| {
+    let end = run(&mut |_, text| {
         printed.extend_from_slice(&text);
         printed.drain(..printed.len().saturating_sub(4096));
         None

@@ -78,6 +78,12 @@ pub struct Started {
     /// The id of the release that served there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,
+    /// The slot that the release comes into, of a target that has some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<String>,
+    /// The slot of the release that served there.
+    #[serde(default, rename = "before-slot", skip_serializing_if = "Option::is_none")]
+    pub before_slot: Option<String>,
     /// The commit whose pipeline and scripts say how.
     pub commit: String,
     /// The digest of the plan: release, environment and commit.
@@ -339,7 +345,8 @@ impl std::fmt::Display for Deed {
             Self::Released(released) => write!(f, "release {} ({})", released.name, short(&released.release)),
             Self::Started(started) => {
                 let verb = if started.cause == Cause::Rollback { "roll back to" } else { "promote" };
-                write!(f, "{}: {verb} {}", started.environment, short(&started.release))
+                let slot = started.slot.as_ref().map(|slot| format!(" in `{slot}`")).unwrap_or_default();
+                write!(f, "{}: {verb} {}{slot}", started.environment, short(&started.release))
             }
             Self::Doing(Phasing { environment, phase, .. }) => write!(f, "{environment}: {phase} begins"),
             Self::Done(Phasing { environment, phase, .. }) => write!(f, "{environment}: {phase} is done"),
@@ -391,6 +398,28 @@ mod tests {
             artifacts: 2,
             size: 10,
             irreversible: false,
+        }
+    }
+
+    #[test]
+    fn slots_are_told_where_there_are_some() {
+        let started = |slot: Option<&str>| Started {
+            environment: "production".to_owned(),
+            release: "ab".repeat(32),
+            before: None,
+            slot: slot.map(str::to_owned),
+            before_slot: slot.map(|_| "blue".to_owned()),
+            commit: "c".to_owned(),
+            plan: "d".to_owned(),
+            cause: Cause::Promote,
+            reason: None,
+        };
+        let json = |started: &Started| serde_json::to_string(started).unwrap();
+        let (without, with) = (started(None), started(Some("green")));
+        assert!(!json(&without).contains("slot"), "as before there were any");
+        assert!(json(&with).contains(r#""slot":"green","before-slot":"blue""#), "{}", json(&with));
+        for started in [without, with] {
+            assert_eq!(serde_json::from_str::<Started>(&json(&started)).unwrap(), started);
         }
     }
 

@@ -34,6 +34,8 @@ pub struct Standing {
 pub struct Serving {
     /// The id of the release.
     pub release: String,
+    /// The slot that it serves in, of a target that has some.
+    pub slot: Option<String>,
     /// The deployment that brought it.
     pub deployment: String,
     /// Since when.
@@ -199,13 +201,14 @@ impl Standing {
         if !is_done || !matches!(phase, Phase::Shift(_)) {
             return;
         }
-        let release = match (&ongoing.turned, phase) {
-            (None, Phase::Shift(100)) => Some(ongoing.started.release.clone()),
-            (Some(_), _) => ongoing.started.before.clone(),
+        let started = &ongoing.started;
+        let (release, slot) = match (&ongoing.turned, phase) {
+            (None, Phase::Shift(100)) => (Some(started.release.clone()), started.slot.clone()),
+            (Some(_), _) => (started.before.clone(), started.before_slot.clone()),
             (None, _) => return,
         };
         let deployment = deployment.clone();
-        self.serves = release.map(|release| Serving { release, deployment, since: at, is_verified: false });
+        self.serves = release.map(|release| Serving { release, slot, deployment, since: at, is_verified: false });
     }
 
     fn end(&mut self, ended: &Ended, at: Timestamp) {
@@ -251,6 +254,8 @@ mod tests {
             environment: "e".to_owned(),
             release: "new".to_owned(),
             before: Some("old".to_owned()),
+            slot: None,
+            before_slot: None,
             commit: String::new(),
             plan: String::new(),
             cause,

@@ -11,6 +11,7 @@ mod approve;
 mod beside;
 mod cache;
 mod ci;
+mod command_target;
 mod crash;
 mod environments;
 mod evidence;

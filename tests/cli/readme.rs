@@ -180,6 +180,11 @@ fn every_block_of_the_readme_is_true() {
                 project.shipway(["check"]).exits(0);
                 files += 1;
             }
+            ("toml", "target") => {
+                let project = Project::new(&format!("[stages.x]\nsteps = [\"true\"]\n[targets.x]\nkind = \"command\"\n{}", block.text));
+                project.shipway(["check"]).exits(0);
+                files += 1;
+            }
             ("console", _) => {
                 reader.follows(&block);
                 commands += 1;

@@ -1,0 +1,34 @@
+//! Does what a target of commands asks for.
+
+use std::cell::RefCell;
+
+use super::crew::{Crew, Task};
+use super::readiness;
+use super::screen::Screen;
+use crate::delivery::command::{Hands, Told};
+use crate::delivery::target::TargetError;
+use crate::model::stage::Step;
+use crate::model::target::Readiness;
+
+/// The hands of a crew.
+pub(super) struct Crewed<'h, 's> {
+    pub(super) crew: &'h Crew<'h>,
+    /// Shared with whoever runs the environment's own steps.
+    pub(super) screen: &'h RefCell<&'s mut Screen>,
+}
+
+impl Hands for Crewed<'_, '_> {
+    fn run(&mut self, step: &Step, told: &Told) -> Result<(), TargetError> {
+        let task = Task { phase: &step.label, steps: std::slice::from_ref(step), told, lets_stay: true };
+        self.crew.run(&task, &mut self.screen.borrow_mut()).map(|_| ())
+    }
+
+    fn ask(&mut self, step: &Step, told: &Told) -> Result<Option<String>, TargetError> {
+        let task = Task { phase: &step.label, steps: std::slice::from_ref(step), told, lets_stay: false };
+        self.crew.answer(&task, &mut self.screen.borrow_mut())
+    }
+
+    fn wait(&mut self, ready: &Readiness, told: &Told) -> Result<(), TargetError> {
+        readiness::wait(self.crew, ready, told, &mut self.screen.borrow_mut())
+    }
+}

@@ -1,0 +1,97 @@
+//! Waits until what a target has started can be used.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use rustix::process::Signal;
+
+use super::crew::{Crew, Task};
+use super::failing::Failing;
+use super::screen::Screen;
+use super::signals;
+use crate::base::duration::show;
+use crate::base::placeholder::fill;
+use crate::base::text::visible;
+use crate::delivery::command::Told;
+use crate::delivery::target::TargetError;
+use crate::exec::cancel::Cancel;
+use crate::exec::executor::{Executor, Owner, StepCommand};
+use crate::exec::probe::{Found, look_from_outside};
+use crate::model::service::{Address, Ready};
+use crate::model::stage::{Command, StageId, Step};
+use crate::model::target::{Readiness, Sign};
+
+/// How often it is asked: soon at first, then at most so often.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+
+/// Waits until `ready` holds for what commands are told so.
+pub(super) fn wait(crew: &Crew<'_>, ready: &Readiness, told: &Told, screen: &mut Screen) -> Result<(), TargetError> {
+    try_wait(crew, ready, told, screen).unwrap_or_else(|failing| {
+        let exit = screen.explain(failing);
+        Err(TargetError::Failed(format!("whether it is ready cannot be asked (exit code {})", exit.code())))
+    })
+}
+
+fn try_wait(crew: &Crew<'_>, ready: &Readiness, told: &Told, screen: &mut Screen) -> Result<Result<(), TargetError>, Failing> {
+    let cancel = Arc::new(Cancel::new().context("no pipe can be made")?);
+    let heard = cancel.clone();
+    signals::hear(move |signal| heard.interrupt(signal)).context("signals cannot be heard")?;
+    let sign = sign(&ready.sign, told)?;
+    let command = if let Sign::Command(command) = &ready.sign { command.clone() } else { Command::Argv(vec!["true".to_owned()]) };
+    let step = Step { label: "ready".into(), command, dir: String::new(), env: Told::new(), timeout: None, retries: 0 };
+    let pipeline = crew.pipeline(&Task { phase: "ready", steps: &[step], told, lets_stay: false });
+    let plan = crew.plan(&pipeline)?;
+    let session = crew.session(&plan, screen)?;
+    let stage = pipeline.stage(StageId(0));
+    let deadline = Instant::now() + ready.within;
+    let question = StepCommand {
+        words: plan.words(StageId(0), &stage.steps[0].command),
+        dir: plan.root().to_owned(),
+        env: session.caller.of_step(&stage.name, &stage.pass_env, &stage.secrets, [&stage.env, &Told::new()]),
+        owner: Owner::Stage(stage.name.clone()),
+        deadline: Some(deadline),
+        stop: Signal::TERM,
+    };
+    let (mut pause, mut missing) = (FIRST_PAUSE, None);
+    let waited = loop {
+        let found = look_from_outside(&session.executor, &cancel, &sign, Some(&question));
+        if let Some(signal) = cancel.signal() {
+            break Err(TargetError::Interrupted(signal));
+        }
+        let why = match found {
+            Found::Ready => break Ok(()),
+            Found::NotYet(why) | Found::Foreign(why) => why,
+        };
+        if missing.is_none() {
+            screen.say(&format!("{}: waits until it is ready, at most {}: {why}", stage.name, show(ready.within)));
+        }
+        if Instant::now() >= deadline {
+            // A question that was cut short says less than the answer before it.
+            let why = missing.unwrap_or(why);
+            break Err(TargetError::Failed(format!("it was not ready after {}: {why}", show(ready.within))));
+        }
+        missing = Some(why);
+        cancel.pause(pause.min(deadline.saturating_duration_since(Instant::now())));
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    };
+    session.executor.finish().iter().for_each(|line| screen.warn(line));
+    Ok(waited)
+}
+
+/// Returns what shows it, with what commands are told in its place.
+fn sign(sign: &Sign, told: &Told) -> Result<Ready, Failing> {
+    let filled = |text: &str| fill(text, |name| told.get(name).map(String::as_str));
+    Ok(match sign {
+        Sign::Http(text) => {
+            let text = filled(text);
+            Ready::Http(Address::parse(&text).map_err(|_| Failing::usage(format!("`{}` is no address that can be asked", visible(&text))))?)
+        }
+        Sign::Port(text) => {
+            let text = filled(text);
+            Ready::Port(text.parse().map_err(|_| Failing::usage(format!("`{}` is no port", visible(&text))))?)
+        }
+        Sign::Command(command) => Ready::Command(command.clone()),
+    })
+}

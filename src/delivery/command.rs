@@ -1,0 +1,130 @@
+//! A target of commands: they start a release beside the one that serves, shift traffic, and end what does not serve any more.
+//!
+//! Knows the order of things and what each command is told; how a command is run and how somebody is asked others know.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::target::{Candidate, Observed, Target, TargetError};
+use super::unpacked::Unpacked;
+use super::vault::Vault;
+use crate::model::stage::Step;
+use crate::model::target::{Commands, Readiness};
+
+/// What steps are told, by the name of the placeholder.
+pub type Told = BTreeMap<String, String>;
+
+/// Runs what a target says.
+pub trait Hands {
+    /// Runs a command; what it leaves running stays.
+    ///
+    /// # Errors
+    /// Where it fails.
+    fn run(&mut self, step: &Step, told: &Told) -> Result<(), TargetError>;
+
+    /// Runs a command that leaves nothing, and returns the last line that it prints, if there is any.
+    ///
+    /// # Errors
+    /// Where it fails.
+    fn ask(&mut self, step: &Step, told: &Told) -> Result<Option<String>, TargetError>;
+
+    /// Waits until something can be used.
+    ///
+    /// # Errors
+    /// Where it cannot in the time that it has.
+    fn wait(&mut self, ready: &Readiness, told: &Told) -> Result<(), TargetError>;
+}
+
+/// A target of commands.
+pub struct Command<'c> {
+    commands: &'c Commands,
+    environment: &'c str,
+    releases: Unpacked<'c>,
+    hands: Box<dyn Hands + 'c>,
+    /// The release that was seen to be ready last.
+    ready: Option<String>,
+}
+
+impl std::fmt::Debug for Command<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Command").field("commands", &self.commands).finish_non_exhaustive()
+    }
+}
+
+/// Returns what steps are told of a release that lies in `folder` and has this share of the traffic, in percent.
+pub fn told(environment: &str, release: &Candidate, folder: &std::path::Path, weight: u8) -> Told {
+    let mut told = release.slot.as_ref().map(|slot| slot.values.clone()).unwrap_or_default();
+    told.extend(release.slot.iter().map(|slot| ("slot".to_owned(), slot.name.clone())));
+    let dir = folder.to_string_lossy().into_owned();
+    let own = [("release", release.id.clone()), ("environment", environment.to_owned()), ("dir", dir), ("weight", weight.to_string())];
+    told.extend(own.map(|(name, value)| (name.to_owned(), value)));
+    told
+}
+
+impl<'c> Command<'c> {
+    /// Returns the target of these commands; the files of releases lie in `folder`, which is the environment's own.
+    pub fn new(commands: &'c Commands, environment: &'c str, folder: PathBuf, vault: &'c Vault, hands: Box<dyn Hands + 'c>) -> Self {
+        Self { commands, environment, releases: Unpacked::new(folder, vault, true), hands, ready: None }
+    }
+
+    fn told(&self, release: &Candidate, weight: u8) -> Result<Told, TargetError> {
+        // A command that is told of no slot could do to one what it should do to the other.
+        if release.slot.is_none() && !self.commands.slots.is_empty() {
+            return Err(TargetError::Failed("it is not known in which slot the release is: it came before the target had any".to_owned()));
+        }
+        Ok(told(self.environment, release, &self.folder(release), weight))
+    }
+
+    fn wait(&mut self, release: &Candidate) -> Result<(), TargetError> {
+        if let Some(ready) = &self.commands.ready {
+            let told = self.told(release, 0)?;
+            self.hands.wait(ready, &told)?;
+        }
+        self.ready = Some(release.id.clone());
+        Ok(())
+    }
+}
+
+impl Target for Command<'_> {
+    fn folder(&self, release: &Candidate) -> PathBuf {
+        self.releases.path(&release.id)
+    }
+
+    fn start(&mut self, release: &Candidate) -> Result<(), TargetError> {
+        let told = self.told(release, 0)?;
+        self.ready = None;
+        self.releases.put(release, || Ok(())).map_err(|error| {
+            let folder = self.folder(release);
+            TargetError::Failed(format!("the release cannot be put into `{}`: {}", folder.display(), crate::base::program::plain(&error)))
+        })?;
+        self.hands.run(&self.commands.start, &told)?;
+        self.wait(release)
+    }
+
+    fn shift(&mut self, release: &Candidate, weight: u8) -> Result<(), TargetError> {
+        // It may have been seen ready long ago, by a process that was killed since.
+        if weight > 0 && self.ready.as_ref() != Some(&release.id) {
+            self.wait(release)?;
+        }
+        let told = self.told(release, weight)?;
+        self.commands.shift.as_ref().map_or(Ok(()), |shift| self.hands.run(shift, &told))
+    }
+
+    fn stop(&mut self, gone: Option<&Candidate>, kept: &[String]) -> Result<(), TargetError> {
+        if let (Some(gone), Some(stop)) = (gone, &self.commands.stop) {
+            let told = self.told(gone, 0)?;
+            self.hands.run(stop, &told)?;
+        }
+        let pruned = self.releases.prune(kept, 0);
+        pruned.map_err(|error| TargetError::Failed(format!("old releases cannot be removed: {}", crate::base::program::plain(&error))))
+    }
+
+    fn observe(&mut self, expected: &Candidate) -> Result<Observed, TargetError> {
+        let Some(observe) = &self.commands.observe else { return Ok(Observed::Unknown) };
+        let told = self.told(expected, 100)?;
+        Ok(self.hands.ask(observe, &told)?.map_or(Observed::Nothing, Observed::Release))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,8 +10,8 @@ use super::failing::Failing;
 use super::flags::Global;
 use super::screen::Screen;
 use super::{
-    audit, back, cache, check, deploy, export, generate, graph, hook, init, list, release, report, run, runs, status, unlock, watch, why,
-    workflow,
+    audit, back, cache, check, deploy, export, generate, graph, hook, init, list, planned, release, report, run, runs, status, unlock,
+    watch, why, workflow,
 };
 use crate::model::outcome::Exit;
 
@@ -56,11 +56,11 @@ enum Command {
     /// Make a release of what passes, or list or show those that were made
     Release(release::Arguments),
     /// Show what bringing a release into an environment would do and wait for
-    Plan(deploy::Plan),
+    Plan(planned::Plan),
     /// Sign that a plan is agreed to
-    Approve(deploy::Judge),
+    Approve(planned::Judge),
     /// Sign that a plan is not agreed to
-    Reject(deploy::Judge),
+    Reject(planned::Judge),
     /// Bring a release into an environment
     Promote(deploy::Promote),
     /// Do all that is due: what was begun and not ended, and what comes in by itself
@@ -140,9 +140,9 @@ impl App {
             Command::Runs(arguments) => runs::run(&self.global, arguments, screen),
             Command::Report(arguments) => report::run(&self.global, arguments, screen),
             Command::Release(arguments) => release::run(&self.global, arguments, screen),
-            Command::Plan(arguments) => deploy::plan(&self.global, arguments, screen),
-            Command::Approve(arguments) => deploy::judge(&self.global, arguments, true, screen),
-            Command::Reject(arguments) => deploy::judge(&self.global, arguments, false, screen),
+            Command::Plan(arguments) => planned::plan(&self.global, arguments, screen),
+            Command::Approve(arguments) => planned::judge(&self.global, arguments, true, screen),
+            Command::Reject(arguments) => planned::judge(&self.global, arguments, false, screen),
             Command::Promote(arguments) => deploy::promote(&self.global, arguments, screen),
             Command::Settle(arguments) => deploy::settle(&self.global, arguments, screen),
             Command::Rollback(arguments) => back::rollback(&self.global, arguments, screen),

@@ -15,10 +15,9 @@ use super::site::{Site, locked, name_of};
 use crate::base::nearest;
 use crate::base::text::visible;
 use crate::delivery::admission::{Verdict, available};
-use crate::delivery::approval::{SignError, sign};
 use crate::delivery::hold::reach;
 use crate::git::state::Head;
-use crate::ledger::entry::{Cause, Deed, Hold, Released, Signed};
+use crate::ledger::entry::{Cause, Deed, Hold, Released};
 use crate::ledger::history::History;
 use crate::ledger::shared::Reach;
 use crate::model::environment::Environment;
@@ -33,31 +32,6 @@ pub(super) struct Promote {
     /// Which release: its id, the beginning of that, or its name; without it, the newest that is available
     #[arg(value_name = "RELEASE")]
     release: Option<String>,
-}
-
-/// The flags of `plan`.
-#[derive(Debug, Args)]
-pub(super) struct Plan {
-    /// Where to
-    #[arg(value_name = "ENV")]
-    environment: String,
-    /// Which release; without it, the newest that is available
-    #[arg(value_name = "RELEASE")]
-    release: Option<String>,
-}
-
-/// The flags of `approve` and `reject`.
-#[derive(Debug, Args)]
-pub(super) struct Judge {
-    /// Where to
-    #[arg(value_name = "ENV")]
-    environment: String,
-    /// Which release; without it, the newest that is available
-    #[arg(value_name = "RELEASE")]
-    release: Option<String>,
-    /// Why, for the record
-    #[arg(long, value_name = "REASON")]
-    reason: String,
 }
 
 /// The flags of `abort`, `pause`, `resume` and `unlock`.
@@ -221,7 +195,12 @@ fn is_due(project: &Project, history: &History, environment: &Environment) -> bo
 }
 
 /// Returns the release that was named, else the newest that is available; else what to exit with, which is said.
-fn choose(site: &Site<'_>, history: &History, named: Option<&str>, screen: &mut Screen) -> Result<Result<Released, Exit>, Failing> {
+pub(super) fn choose(
+    site: &Site<'_>,
+    history: &History,
+    named: Option<&str>,
+    screen: &mut Screen,
+) -> Result<Result<Released, Exit>, Failing> {
     if let Some(text) = named {
         return Ok(Ok(history.release(text)?.1.clone()));
     }
@@ -229,97 +208,6 @@ fn choose(site: &Site<'_>, history: &History, named: Option<&str>, screen: &mut 
         screen.say(&format!("{}: {why}", site.environment.name));
         exit
     }))
-}
-
-/// Shows what `promote` would do, and what it would wait for. Changes nothing.
-pub(super) fn plan(global: &Global, arguments: &Plan, screen: &mut Screen) -> Result<Exit, Failing> {
-    let project = Project::load(global)?;
-    let depot = Depot::open(&project, screen)?;
-    let environment = find(&project, &arguments.environment)?;
-    let site = Site { global, project: &project, depot: &depot, environment, head: clean_head(&depot)?, revised: None, _lock: None };
-    let history = depot.journal.read()?;
-    let released = match choose(&site, &history, arguments.release.as_deref(), screen)? {
-        Ok(released) => released,
-        Err(exit) => return Ok(exit),
-    };
-    let approved = site.approved(&history, &released, "plan", screen)?;
-    let site = match &approved {
-        Some(approved) => &approved.site(&site)?,
-        None => &site,
-    };
-    let (project, environment) = (site.project, site.environment);
-    let standing = history.standing(&environment.name);
-    let serves = standing.serves.as_ref().map_or_else(|| "nothing".to_owned(), |serving| name_of(&history, &serving.release));
-    screen.show(&format!("plan     {}\n", site.plan(&released.release)));
-    screen.show(&format!("release  {} ({}), commit {}\n", visible(&released.name), &released.release[..12], &released.commit[..12]));
-    screen.show(&format!("to       {}, where {serves} serves; as commit {} says\n", environment.name, &site.head.commit[..12]));
-    if let Some(like) = environment.like.map(|id| project.pipeline.delivery.environment(id)) {
-        let differences = environment.differences(like).iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
-        let differences = if differences.is_empty() { "nothing".to_owned() } else { differences };
-        screen.show(&format!("like     {}, but for {differences}\n", like.name));
-    }
-    for asked in site.ask(&history, &released, true, screen)? {
-        let verdict = match asked.verdict {
-            Verdict::Yes => "yes".to_owned(),
-            Verdict::NotYet(why) => format!("not yet: {why}"),
-            Verdict::No(why) => format!("no: {why}"),
-        };
-        screen.show(&format!("gate     {}: {verdict}\n", asked.gate));
-    }
-    let target = &project.pipeline.delivery.target_of(environment).name;
-    let steps = |word: &str, steps: &[crate::model::stage::Step]| -> Vec<String> {
-        steps.iter().map(|step| format!("{word}$ {}", visible(&step.command.show()))).collect()
-    };
-    let deploy = vec![format!("deploy   to the target `{target}`")];
-    let lines = [steps("provision ", &environment.provision), deploy, steps("verify   ", &environment.verify)].concat();
-    lines.iter().for_each(|line| screen.show(&format!("{line}\n")));
-    let back = standing.last_verified(Some(&released.release)).map(|verified| name_of(&history, &verified.release));
-    screen.show(&match back {
-        _ if released.irreversible => "rollback refused: the release is irreversible; roll forward\n".to_owned(),
-        Some(back) => format!("rollback leads to {back}\n"),
-        None => "rollback leads to nothing: no other release was verified there\n".to_owned(),
-    });
-    Ok(Exit::Passed)
-}
-
-/// Signs that a plan is agreed to, or that it is not.
-pub(super) fn judge(global: &Global, arguments: &Judge, agrees: bool, screen: &mut Screen) -> Result<Exit, Failing> {
-    let project = Project::load(global)?;
-    let depot = Depot::open(&project, screen)?;
-    let environment = find(&project, &arguments.environment)?;
-    let site = Site { global, project: &project, depot: &depot, environment, head: clean_head(&depot)?, revised: None, _lock: None };
-    let history = depot.journal.read()?;
-    let released = match choose(&site, &history, arguments.release.as_deref(), screen)? {
-        Ok(released) => released,
-        Err(exit) => return Ok(exit),
-    };
-    if environment.admission.approve.is_none() {
-        return Err(Failing::usage_with_help(
-            format!("`{}` needs no approval", environment.name),
-            "`approve = { signers = \"allowed_signers\" }` says who has to agree",
-        ));
-    }
-    let (plan, at) = (site.plan(&released.release), Timestamp::now());
-    let key = depot.repository().signing_key()?;
-    let signature = sign(key.as_deref(), &plan, agrees, at).map_err(|error| match error {
-        SignError::NoKey => anyhow::anyhow!("{error}\n  help: git config user.signingkey ~/.ssh/id_ed25519.pub"),
-        SignError::Failed(_) | SignError::Io(_) => anyhow::Error::new(error),
-    })?;
-    let signed = Signed {
-        environment: environment.name.to_string(),
-        release: released.release.clone(),
-        commit: site.head.commit.clone(),
-        plan,
-        at,
-        signature,
-        reason: arguments.reason.clone(),
-    };
-    let deed = if agrees { Deed::Approved(signed) } else { Deed::Rejected(signed) };
-    depot.journal.add(Reach::Most, &mut |_| Some(deed.clone()))?;
-    depot.tell(screen);
-    let word = if agrees { "approved" } else { "rejected" };
-    screen.say(&format!("{}: {word} {}", environment.name, visible(&released.name)));
-    Ok(Exit::Passed)
 }
 
 /// Holds an environment, or lets it go on.

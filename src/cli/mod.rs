@@ -25,6 +25,7 @@ mod init;
 mod list;
 mod lookout;
 mod origin;
+mod planned;
 mod project;
 mod readiness;
 mod release;

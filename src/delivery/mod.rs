@@ -13,6 +13,7 @@ pub mod archive;
 pub mod command;
 pub mod directory;
 pub mod evidence;
+pub mod forecast;
 pub mod freeze;
 pub mod hold;
 pub mod manifest;

@@ -536,3 +536,20 @@ fn nothing_is_announced_for_a_target_that_cannot_be_used_yet() {
     assert!(said.contains("the target `web` is of a kind that this version reads and cannot use yet"), "{said}");
     assert_eq!(shop.shipway(&["log", "production"]).exits(0).stdout, "");
 }
+
+#[test]
+fn a_plan_says_how_long_it_may_take_and_where_a_rollback_leads() {
+    let limited = |file: &str| file.replace("pass-env", "timeout = \"10s\"\npass-env");
+    let Some(shop) = Shop::with(limited) else { return };
+    shop.promote("hello 1\n", 0);
+    shop.release("hello 2\n");
+    let said = shop.shipway(&["plan", "production"]).exits(0).stdout;
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines.contains(&"deploy   to the target `web` in the slot `green`"), "{said}");
+    assert!(lines.contains(&"start    $ ./app start '{slot}' '{dir}' '{port}'"), "{said}");
+    assert!(lines.contains(&"ready    http://127.0.0.1:{port}/up, within 1m"), "{said}");
+    // Five commands of at most ten seconds, and a minute to get ready.
+    assert!(lines.contains(&"time     shortest 0s, longest 1m 50s"), "{said}");
+    assert!(said.contains(" in the slot `blue`; longest 1m 50s"), "{said}");
+    assert_eq!(shop.running(), ["blue"], "nothing was done");
+}

@@ -1,0 +1,208 @@
+//! `plan`, `approve` and `reject`: what would be done, and who agrees to it.
+
+use clap::Args;
+use jiff::Timestamp;
+
+use super::deploy::{choose, clean_head, find};
+use super::depot::Depot;
+use super::failing::Failing;
+use super::flags::Global;
+use super::project::Project;
+use super::screen::Screen;
+use super::site::{Site, in_slot, name_of};
+use crate::base::duration::show;
+use crate::base::text::visible;
+use crate::delivery::admission::{Verdict, soak_left};
+use crate::delivery::approval::{SignError, sign};
+use crate::delivery::forecast::{Forecast, forecast};
+use crate::ledger::entry::{Deed, Released, Signed};
+use crate::ledger::history::History;
+use crate::ledger::shared::Reach;
+use crate::ledger::standing::Standing;
+use crate::model::environment::Environment;
+use crate::model::outcome::Exit;
+use crate::model::stage::Step;
+use crate::model::target::{Kind, Sign};
+
+/// The flags of `plan`.
+#[derive(Debug, Args)]
+pub(super) struct Plan {
+    /// Where to
+    #[arg(value_name = "ENV")]
+    environment: String,
+    /// Which release; without it, the newest that is available
+    #[arg(value_name = "RELEASE")]
+    release: Option<String>,
+}
+
+/// The flags of `approve` and `reject`.
+#[derive(Debug, Args)]
+pub(super) struct Judge {
+    /// Where to
+    #[arg(value_name = "ENV")]
+    environment: String,
+    /// Which release; without it, the newest that is available
+    #[arg(value_name = "RELEASE")]
+    release: Option<String>,
+    /// Why, for the record
+    #[arg(long, value_name = "REASON")]
+    reason: String,
+}
+
+/// A release that may come into an environment.
+struct Prospect<'p> {
+    site: Site<'p>,
+    history: History,
+    released: Released,
+}
+
+impl<'p> Prospect<'p> {
+    /// Returns what is meant; else what to exit with, which is said.
+    fn find(
+        global: &'p Global,
+        project: &'p Project,
+        depot: &'p Depot,
+        environment: &str,
+        release: Option<&str>,
+        screen: &mut Screen,
+    ) -> Result<Result<Self, Exit>, Failing> {
+        let environment = find(project, environment)?;
+        let site = Site { global, project, depot, environment, head: clean_head(depot)?, revised: None, _lock: None };
+        let history = depot.journal.read()?;
+        Ok(choose(&site, &history, release, screen)?.map(|released| Self { site, history, released }))
+    }
+}
+
+/// Shows what `promote` would do, and what it would wait for. Changes nothing.
+pub(super) fn plan(global: &Global, arguments: &Plan, screen: &mut Screen) -> Result<Exit, Failing> {
+    let project = Project::load(global)?;
+    let depot = Depot::open(&project, screen)?;
+    let found = Prospect::find(global, &project, &depot, &arguments.environment, arguments.release.as_deref(), screen)?;
+    let Prospect { site, history, released } = match found {
+        Ok(prospect) => prospect,
+        Err(exit) => return Ok(exit),
+    };
+    let approved = site.approved(&history, &released, "plan", screen)?;
+    let site = match &approved {
+        Some(approved) => approved.site(&site)?,
+        None => site,
+    };
+    let prospect = Prospect { site, history, released };
+    let Prospect { site, history, released } = &prospect;
+    let environment = site.environment;
+    let standing = history.standing(&environment.name);
+    let serves = standing.serves.as_ref().map_or_else(
+        || "nothing serves".to_owned(),
+        |serving| format!("{} serves{}", name_of(history, &serving.release), in_slot(serving.slot.as_deref())),
+    );
+    screen.show(&format!("plan     {}\n", site.plan(&released.release)));
+    screen.show(&format!("release  {} ({}), commit {}\n", visible(&released.name), &released.release[..12], &released.commit[..12]));
+    screen.show(&format!("to       {}, where {serves}; as commit {} says\n", environment.name, &site.head.commit[..12]));
+    if let Some(like) = environment.like.map(|id| site.project.pipeline.delivery.environment(id)) {
+        let differences = environment.differences(like).iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+        let differences = if differences.is_empty() { "nothing".to_owned() } else { differences };
+        screen.show(&format!("like     {}, but for {differences}\n", like.name));
+    }
+    for asked in site.ask(history, released, true, screen)? {
+        let verdict = match asked.verdict {
+            Verdict::Yes => "yes".to_owned(),
+            Verdict::NotYet(why) => format!("not yet: {why}"),
+            Verdict::No(why) => format!("no: {why}"),
+        };
+        screen.show(&format!("gate     {}: {verdict}\n", asked.gate));
+    }
+    prospect.moves(&standing).iter().chain(&prospect.times(&standing)).for_each(|line| screen.show(&format!("{line}\n")));
+    Ok(Exit::Passed)
+}
+
+impl Prospect<'_> {
+    /// Returns what would be done, a line each.
+    fn moves(&self, standing: &Standing) -> Vec<String> {
+        let environment: &Environment = self.site.environment;
+        let target = self.site.project.pipeline.delivery.target_of(environment);
+        let line = |word: &str, step: &Step| format!("{word:<9}$ {}", visible(&step.command.show()));
+        let (slot, _) = self.site.slots(standing);
+        let mut lines: Vec<String> = environment.provision.iter().map(|step| line("provision ", step)).collect();
+        lines.push(format!("deploy   to the target `{}`{}", target.name, in_slot(slot.as_deref())));
+        let mut last = Vec::new();
+        if let Kind::Command(commands) = &target.kind {
+            lines.push(line("start", &commands.start));
+            lines.extend(commands.ready.iter().map(|ready| {
+                let sign = match &ready.sign {
+                    Sign::Http(text) => visible(text).into_owned(),
+                    Sign::Port(text) => format!("port {}", visible(text)),
+                    Sign::Command(command) => format!("$ {}", visible(&command.show())),
+                };
+                format!("ready    {sign}, within {}", show(ready.within))
+            }));
+            lines.extend(commands.shift.iter().map(|step| line("shift", step)));
+            last.extend(commands.stop.iter().filter(|_| standing.serves.is_some() && slot.is_some()).map(|step| line("stop", step)));
+        }
+        lines.extend(environment.verify.iter().map(|step| line("verify", step)));
+        lines.extend(last);
+        lines
+    }
+
+    /// Returns how long that may take, and what the way back would be.
+    fn times(&self, standing: &Standing) -> [String; 2] {
+        let (site, released) = (&self.site, &self.released);
+        let delivery = &site.project.pipeline.delivery;
+        let (environment, kind) = (site.environment, &delivery.target_of(site.environment).kind);
+        let soak = soak_left(delivery, environment, &self.history, &released.release, Timestamp::now());
+        let back = standing.last_verified(Some(&released.release)).map(|verified| &verified.release);
+        let Forecast { shortest, longest, back: time } = forecast(environment, kind, soak, back.is_some());
+        let shown = |time: Option<std::time::Duration>| time.map_or_else(|| "unlimited".to_owned(), zero_or);
+        let times = format!("time     shortest {}, longest {}", zero_or(shortest), shown(longest));
+        let (_, before_slot) = site.slots(standing);
+        let back = match back {
+            _ if released.irreversible => return [times, "rollback refused: the release is irreversible; roll forward".to_owned()],
+            Some(back) => format!("{}{}", name_of(&self.history, back), in_slot(before_slot.as_deref())),
+            None => "nothing: no other release was verified there".to_owned(),
+        };
+        [times, format!("rollback leads to {back}; longest {}", shown(time))]
+    }
+}
+
+/// Returns a time for people; none is `0s`.
+fn zero_or(time: std::time::Duration) -> String {
+    if time.is_zero() { "0s".to_owned() } else { show(time) }
+}
+
+/// Signs that a plan is agreed to, or that it is not.
+pub(super) fn judge(global: &Global, arguments: &Judge, agrees: bool, screen: &mut Screen) -> Result<Exit, Failing> {
+    let project = Project::load(global)?;
+    let depot = Depot::open(&project, screen)?;
+    let found = Prospect::find(global, &project, &depot, &arguments.environment, arguments.release.as_deref(), screen)?;
+    let Prospect { site, released, .. } = match found {
+        Ok(prospect) => prospect,
+        Err(exit) => return Ok(exit),
+    };
+    let environment = site.environment;
+    if environment.admission.approve.is_none() {
+        return Err(Failing::usage_with_help(
+            format!("`{}` needs no approval", environment.name),
+            "`approve = { signers = \"allowed_signers\" }` says who has to agree",
+        ));
+    }
+    let (plan, at) = (site.plan(&released.release), Timestamp::now());
+    let key = depot.repository().signing_key()?;
+    let signature = sign(key.as_deref(), &plan, agrees, at).map_err(|error| match error {
+        SignError::NoKey => anyhow::anyhow!("{error}\n  help: git config user.signingkey ~/.ssh/id_ed25519.pub"),
+        SignError::Failed(_) | SignError::Io(_) => anyhow::Error::new(error),
+    })?;
+    let signed = Signed {
+        environment: environment.name.to_string(),
+        release: released.release.clone(),
+        commit: site.head.commit.clone(),
+        plan,
+        at,
+        signature,
+        reason: arguments.reason.clone(),
+    };
+    let deed = if agrees { Deed::Approved(signed) } else { Deed::Rejected(signed) };
+    depot.journal.add(Reach::Most, &mut |_| Some(deed.clone()))?;
+    depot.tell(screen);
+    let word = if agrees { "approved" } else { "rejected" };
+    screen.say(&format!("{}: {word} {}", environment.name, visible(&released.name)));
+    Ok(Exit::Passed)
+}

@@ -48,7 +48,8 @@ pub(super) fn rollback(global: &Global, arguments: &Rollback, screen: &mut Scree
     let serving = standing.serves.as_ref().map(|serving| serving.release.clone());
     let wanted = match &arguments.to {
         Some(text) => Some(history.release(text)?.1.release.clone()),
-        None => standing.last_verified(serving.as_deref()).map(|verified| verified.release.clone()),
+        // Where nobody knows what serves, that is to serve for sure.
+        None => standing.last_verified(serving.as_deref().filter(|_| standing.lost.is_none())).map(|verified| verified.release.clone()),
     };
     let Some(wanted) = wanted else {
         screen.complain(

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -15,6 +16,7 @@ use super::flags::Global;
 use super::hands::Crewed;
 use super::project::Project;
 use super::screen::Screen;
+use super::signals;
 use crate::base::digest::Hash;
 use crate::base::text::visible;
 use crate::delivery::admission::{Asked, Verdict, available, frozen};
@@ -24,6 +26,7 @@ use crate::delivery::policy;
 use crate::delivery::promote::{Deployment, Left};
 use crate::delivery::rollout::Shape;
 use crate::delivery::target::{Candidate, Slot, Target};
+use crate::exec::cancel::Cancel;
 use crate::git::state::Head;
 use crate::ledger::entry::{Cause, Deed, Ending, Phase, Released, Started, short};
 use crate::ledger::history::History;
@@ -202,6 +205,9 @@ impl Site<'_> {
             let find = |id: &str, slot: Option<&str>| self.candidate(id, slot);
             let mut say = |line: &str| lines.push(line.to_owned());
             let journal = &self.depot.journal;
+            let cancel = Arc::new(Cancel::new().context("no pipe can be made")?);
+            let heard = cancel.clone();
+            signals::hear(move |signal| heard.interrupt(signal)).context("signals cannot be heard")?;
             let mut deployment = Deployment {
                 environment: &environment.name,
                 shape,
@@ -210,6 +216,7 @@ impl Site<'_> {
                 steps: &mut steps,
                 find: &find,
                 say: &mut say,
+                signal: &|| cancel.signal(),
             };
             deployment.go_on(name, history)?
         };

@@ -34,6 +34,8 @@ pub struct Deployment<'d> {
     pub find: &'d Find<'d>,
     /// Is told what happens, for people.
     pub say: &'d mut dyn FnMut(&str),
+    /// Returns the signal that came since, if one did. Steps hear of it by themselves; between them somebody has to ask.
+    pub signal: &'d dyn Fn() -> Option<i32>,
 }
 
 impl std::fmt::Debug for Deployment<'_> {
@@ -78,6 +80,9 @@ impl Deployment<'_> {
                     self.record(ongoing, step, || Deed::Ended(self.ended(name, result, reason.clone())))?
                 }
                 Move::Do(phase) => {
+                    if let Some(signal) = (self.signal)() {
+                        return Ok(Left::Interrupted(signal));
+                    }
                     let begun = self.record(ongoing, step, || Deed::Doing(self.phasing(name, phase)))?;
                     if !self.is_at(&begun, ongoing, step) {
                         // It was told to go back, was ended, or is on another clone, meanwhile.

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
 /// A git that kills whoever calls it at the `KILL_AT`th change of a ref, before or after it.
 const KILLER: &str = r#"#!/bin/sh
@@ -12,7 +12,9 @@ case " $* " in *" update-ref "*)
   n=$(($(cat "$COUNT" 2>/dev/null || echo 0) + 1)); echo $n > "$COUNT"
   if [ "$n" = "$KILL_AT" ]; then
     [ "$KILL" = before ] || REAL "$@" >/dev/null 2>&1
-    kill -9 $PPID; sleep 1
+    kill -$SIGNAL $PPID
+    [ $SIGNAL = 9 ] && sleep 1
+    [ "$KILL" = before ] || exit 0
   fi;;
 esac
 exec REAL "$@"
@@ -20,7 +22,12 @@ exec REAL "$@"
 
 /// Runs shipway, which is killed at this change of the ledger, `before` or `after` it; tells whether it was. What is needed for that is put
 /// into `folder`.
-pub(crate) fn killed(mut command: Command, folder: &Path, at: usize, when: &str) -> bool {
+pub(crate) fn killed(command: Command, folder: &Path, at: usize, when: &str) -> bool {
+    signalled(command, folder, at, when, 9).status.signal() == Some(9)
+}
+
+/// The same with another signal; returns what came of it.
+pub(crate) fn signalled(mut command: Command, folder: &Path, at: usize, when: &str, signal: i32) -> Output {
     let real = Command::new("sh").args(["-c", "command -v git"]).output().unwrap();
     let bin = folder.join("bin");
     fs::create_dir_all(&bin).unwrap();
@@ -30,8 +37,8 @@ pub(crate) fn killed(mut command: Command, folder: &Path, at: usize, when: &str)
     let count = folder.join("count");
     let _none = fs::remove_file(&count);
     let path = std::env::join_paths(std::iter::once(bin).chain(std::env::split_paths(&std::env::var_os("PATH").unwrap()))).unwrap();
-    command.env("PATH", path).env("COUNT", count).env("KILL_AT", at.to_string()).env("KILL", when);
-    command.output().unwrap().status.signal() == Some(9)
+    command.env("PATH", path).env("COUNT", count).env("KILL_AT", at.to_string()).env("KILL", when).env("SIGNAL", signal.to_string());
+    command.output().unwrap()
 }
 
 /// Kills at each change of the ledger, before and after it, until there are no more; `run` does all else, and tells whether it was killed.

@@ -48,5 +48,6 @@ mod store;
 mod traced_folders;
 mod traces;
 mod untraced;
+mod verbs;
 mod watch;
 mod workflow;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
-use crate::killer::{at_each_change, killed};
+use crate::killer::{at_each_change, killed, signalled};
 use crate::project::{Project, Said, git, said, until};
 
 /// A site of one page; a release of it works where its page says hello.
@@ -265,6 +265,22 @@ fn a_killed_promotion_goes_on_to_the_same_end() {
         (&picture.0, picture.1.len(), &picture.2["verified"], &picture.2["ongoing"])
             == (&expected.0, expected.1.len(), &expected.2["verified"], &expected.2["ongoing"])
     });
+}
+
+#[test]
+fn a_signal_between_two_phases_is_heard() {
+    // The changes of a promotion after its beginning; once the last phase has begun it comes to its end.
+    for at in 2..=9 {
+        let shop = Shop::new();
+        shop.release("hello 1\n");
+        let output = signalled(shop.command(&["promote", "staging"]), shop.outside.path(), at, "after", 2);
+        let is_over = shop.status("staging")["ongoing"].is_null();
+        let expected = if is_over { 0 } else { 130 };
+        assert_eq!(output.status.code(), Some(expected), "{at}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(is_over, at >= 8, "{at}: {}", shop.shipway(&["log"]).stdout);
+        shop.shipway(&["promote", "staging"]).exits(0);
+        assert_eq!(shop.page("staging").as_deref(), Some("hello 1\n"));
+    }
 }
 
 #[test]

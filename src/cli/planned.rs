@@ -103,6 +103,9 @@ pub(super) fn plan(global: &Global, arguments: &Plan, screen: &mut Screen) -> Re
         let differences = if differences.is_empty() { "nothing".to_owned() } else { differences };
         screen.show(&format!("like     {}, but for {differences}\n", like.name));
     }
+    if let Some(why) = lock(&standing, history) {
+        screen.show(&format!("gate     lock: not yet: {why}\n"));
+    }
     for asked in site.ask(history, released, true, screen)? {
         let verdict = match asked.verdict {
             Verdict::Yes => "yes".to_owned(),
@@ -113,6 +116,17 @@ pub(super) fn plan(global: &Global, arguments: &Plan, screen: &mut Screen) -> Re
     }
     prospect.moves(&standing).iter().chain(&prospect.times(&standing)).for_each(|line| screen.show(&format!("{line}\n")));
     Ok(Exit::Passed)
+}
+
+/// Returns what holds the environment, before any gate is asked; `None` where nothing does.
+fn lock(standing: &Standing, history: &History) -> Option<String> {
+    if let Some(ongoing) = &standing.ongoing {
+        let (way, actor) = (if ongoing.turned.is_some() { "back from" } else { "on its way:" }, &ongoing.actor);
+        let name = name_of(history, &ongoing.started.release);
+        return Some(format!("{way} {name}, begun by {} on {}", visible(&actor.name), visible(&actor.host)));
+    }
+    let (reason, actor, _) = standing.paused.as_ref()?;
+    Some(format!("paused by {}: {}; a release that is named comes in", visible(&actor.name), visible(reason)))
 }
 
 impl Prospect<'_> {

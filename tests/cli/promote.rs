@@ -194,6 +194,8 @@ fn a_rollback_leads_to_the_last_that_was_verified_and_holds() {
     shop.shipway(&["rollback", "production", "--reason", "slow"]).exits(0);
     assert_eq!(shop.page("production").as_deref(), Some("hello 2\n"));
     assert_eq!(shop.status("production")["paused"]["reason"], "slow");
+    let plan = shop.shipway(&["plan", "production"]).exits(0).stdout;
+    assert!(plan.contains("gate     lock: not yet: paused by"), "{plan}");
     shop.shipway(&["resume", "production", "--reason", "mended"]).exits(0);
     assert_eq!(shop.status("production")["paused"], Value::Null);
     // To one that was removed from the target: its bytes are in the store.

@@ -75,7 +75,7 @@ pub(super) fn rollback(global: &Global, arguments: &Rollback, screen: &mut Scree
     depot.journal.add(Reach::Here, &mut |_| Some(paused.clone()))?;
     depot.tell(screen);
     screen.say(&format!("{}: paused until `shipway resume {}`", environment.name, environment.name));
-    site.begin(&released, &standing, Cause::Rollback, Some(&arguments.reason), screen)
+    site.begin(&released, &standing, Cause::Rollback, Some(&arguments.reason), None, screen)
 }
 
 /// Takes back what is on its way.

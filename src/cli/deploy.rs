@@ -20,6 +20,7 @@ use crate::git::state::Head;
 use crate::ledger::entry::{Cause, Deed, Hold, Released};
 use crate::ledger::history::History;
 use crate::ledger::shared::Reach;
+use crate::ledger::standing::Standing;
 use crate::model::environment::Environment;
 use crate::model::outcome::Exit;
 
@@ -32,6 +33,18 @@ pub(super) struct Promote {
     /// Which release: its id, the beginning of that, or its name; without it, the newest that is available
     #[arg(value_name = "RELEASE")]
     release: Option<String>,
+    /// Go on where the target does not serve what it should, and record what it serves
+    #[arg(long)]
+    accept_drift: bool,
+}
+
+/// What is to come into an environment.
+#[derive(Debug, Clone, Copy, Default)]
+struct Wish<'w> {
+    /// Which release; without it, the newest that is available.
+    release: Option<&'w str>,
+    /// Whether it comes in where something else serves than should.
+    accepts_drift: bool,
 }
 
 /// The flags of `abort`, `pause`, `resume` and `unlock`.
@@ -50,7 +63,8 @@ pub(super) fn promote(global: &Global, arguments: &Promote, screen: &mut Screen)
     let project = Project::load(global)?;
     let depot = Depot::open(&project, screen)?;
     let environment = find(&project, &arguments.environment)?;
-    let exit = bring(global, &project, &depot, environment, arguments.release.as_deref(), screen)?;
+    let wish = Wish { release: arguments.release.as_deref(), accepts_drift: arguments.accept_drift };
+    let exit = bring(global, &project, &depot, environment, wish, screen)?;
     if exit == Exit::Passed { settle_all(global, &project, &depot, screen) } else { Ok(exit) }
 }
 
@@ -60,7 +74,7 @@ fn bring(
     project: &Project,
     depot: &Depot,
     environment: &Environment,
-    release: Option<&str>,
+    wish: Wish<'_>,
     screen: &mut Screen,
 ) -> Result<Exit, Failing> {
     let head = clean_head(depot)?;
@@ -88,29 +102,44 @@ fn bring(
         return site.go_on(&ongoing.deployment.clone(), history, screen);
     }
     // Whoever names a release knows what they do; automation names none.
-    if let Some((reason, actor, _)) = standing.paused.as_ref().filter(|_| release.is_none()) {
+    if let Some((reason, actor, _)) = standing.paused.as_ref().filter(|_| wish.release.is_none()) {
         let (who, name) = (visible(&actor.name), &environment.name);
         screen.say(&format!("{name}: waits: paused by {who}: {}: shipway resume {name}, or name a release", visible(reason)));
         return Ok(Exit::Waiting);
     }
-    let released = match choose(&site, &history, release, screen)? {
+    bring_in(&site, &history, &standing, wish, screen)
+}
+
+/// Brings a release into an environment into which none is on its way.
+fn bring_in(site: &Site<'_>, history: &History, standing: &Standing, wish: Wish<'_>, screen: &mut Screen) -> Result<Exit, Failing> {
+    let released = match choose(site, history, wish.release, screen)? {
         Ok(released) => released,
         Err(exit) => return Ok(exit),
     };
     if standing.serves.as_ref().is_some_and(|serving| serving.release == released.release && serving.is_verified) {
-        screen.say(&format!("{}: {} serves there already, verified", environment.name, visible(&released.name)));
-        return Ok(Exit::Passed);
+        match site.accept_drift(history, standing, wish.accepts_drift, screen)? {
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                screen.say(&format!("{}: {} serves there already, verified", site.environment.name, visible(&released.name)));
+                return Ok(Exit::Passed);
+            }
+            Err(exit) => return Ok(exit),
+        }
     }
-    let approved = site.approved(&history, &released, "promote", screen)?;
+    let approved = site.approved(history, &released, "promote", screen)?;
     let site = match &approved {
-        Some(approved) => &approved.site(&site)?,
-        None => &site,
+        Some(approved) => &approved.site(site)?,
+        None => site,
     };
     refuse_unused(site.environment)?;
-    if let Some(exit) = site.refuse(&history, &released, screen)? {
+    let accepted_drift = match site.accept_drift(history, standing, wish.accepts_drift, screen)? {
+        Ok(accepted) => accepted,
+        Err(exit) => return Ok(exit),
+    };
+    if let Some(exit) = site.refuse(history, &released, screen)? {
         return Ok(exit);
     }
-    site.begin(&released, &standing, Cause::Promote, None, screen)
+    site.begin(&released, standing, Cause::Promote, None, accepted_drift, screen)
 }
 
 /// Refuses what this version reads and cannot do yet: what is declared must not be passed over.
@@ -145,7 +174,7 @@ pub(super) fn settle(global: &Global, arguments: &Settle, screen: &mut Screen) -
     let Some(name) = &arguments.environment else { return settle_all(global, &project, &depot, screen) };
     let environment = find(&project, name)?;
     let is_due = is_due(&project, &depot.journal.read()?, environment);
-    if is_due { bring(global, &project, &depot, environment, None, screen) } else { Ok(Exit::Passed) }
+    if is_due { bring(global, &project, &depot, environment, Wish::default(), screen) } else { Ok(Exit::Passed) }
 }
 
 /// The same for all environments, in the order of the file, until there is nothing more: what is verified in one may be due in the next. The
@@ -159,7 +188,7 @@ pub(super) fn settle_all(global: &Global, project: &Project, depot: &Depot, scre
             if !is_due(project, &history, environment) {
                 continue;
             }
-            let exit = match bring(global, project, depot, environment, None, screen) {
+            let exit = match bring(global, project, depot, environment, Wish::default(), screen) {
                 Err(failing @ Failing::Waiting(_)) => screen.explain(failing),
                 brought => brought?,
             };

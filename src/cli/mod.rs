@@ -11,6 +11,7 @@ mod context;
 mod crew;
 mod deploy;
 mod depot;
+mod drift;
 mod ends;
 mod execute;
 mod export;

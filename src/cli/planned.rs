@@ -14,6 +14,7 @@ use crate::base::duration::show;
 use crate::base::text::visible;
 use crate::delivery::admission::{Verdict, soak_left};
 use crate::delivery::approval::{SignError, sign};
+use crate::delivery::drift::Drift;
 use crate::delivery::forecast::{Forecast, forecast};
 use crate::ledger::entry::{Deed, Released, Signed};
 use crate::ledger::history::History;
@@ -105,6 +106,11 @@ pub(super) fn plan(global: &Global, arguments: &Plan, screen: &mut Screen) -> Re
     }
     if let Some(why) = lock(&standing, history) {
         screen.show(&format!("gate     lock: not yet: {why}\n"));
+    }
+    match site.drift(history, &standing, screen)? {
+        Ok(drift @ Drift::Drifted { .. }) => screen.show(&format!("drift    {drift}: not without --accept-drift\n")),
+        Ok(Drift::InSync | Drift::Unknown { .. }) => {}
+        Err(exit) => return Ok(exit),
     }
     for asked in site.ask(history, released, true, screen)? {
         let verdict = match asked.verdict {

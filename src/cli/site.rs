@@ -132,7 +132,7 @@ impl Site<'_> {
         plan_of(release, &self.environment.name, &self.head.commit)
     }
 
-    fn crew(&self) -> Result<Crew<'_>, Failing> {
+    pub(super) fn crew(&self) -> Result<Crew<'_>, Failing> {
         Ok(Crew { global: self.global, project: self.project, environment: self.environment, how: How::of_environment()? })
     }
 
@@ -143,6 +143,7 @@ impl Site<'_> {
         standing: &Standing,
         cause: Cause,
         reason: Option<&str>,
+        accepted_drift: Option<String>,
         screen: &mut Screen,
     ) -> Result<Exit, Failing> {
         let environment = self.environment.name.to_string();
@@ -158,6 +159,7 @@ impl Site<'_> {
             plan: self.plan(&released.release),
             cause,
             reason: reason.map(str::to_owned),
+            accepted_drift,
             environment,
         };
         self.kind()?;
@@ -289,7 +291,7 @@ impl Site<'_> {
     }
 
     /// Returns a release, in the slot of this name.
-    fn candidate(&self, id: &str, slot: Option<&str>) -> Result<Candidate, String> {
+    pub(super) fn candidate(&self, id: &str, slot: Option<&str>) -> Result<Candidate, String> {
         let slot = slot.map(|name| {
             let values = self.commands().and_then(|commands| commands.slots.get(name));
             let values = values.ok_or_else(|| format!("the target has no slot `{}` any more", visible(name)))?;
@@ -312,7 +314,7 @@ impl Site<'_> {
     }
 
     /// Returns what the target is, which must be of a kind that can be used.
-    fn kind(&self) -> Result<&Kind, Failing> {
+    pub(super) fn kind(&self) -> Result<&Kind, Failing> {
         let target = self.project.pipeline.delivery.target_of(self.environment);
         if matches!(target.kind, Kind::Directory(_) | Kind::Command(_)) {
             return Ok(&target.kind);
@@ -320,7 +322,7 @@ impl Site<'_> {
         Err(Failing::usage(format!("the target `{}` is of a kind that this version reads and cannot use yet", target.name)))
     }
 
-    fn target<'t>(&'t self, crew: &'t Crew<'t>, screen: &'t RefCell<&mut Screen>) -> Result<Box<dyn Target + 't>, Failing> {
+    pub(super) fn target<'t>(&'t self, crew: &'t Crew<'t>, screen: &'t RefCell<&mut Screen>) -> Result<Box<dyn Target + 't>, Failing> {
         match self.kind()? {
             Kind::Directory(directory) => {
                 let root = self.project.kept.join(Path::new(&directory.path));

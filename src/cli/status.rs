@@ -9,11 +9,13 @@ use super::failing::Failing;
 use super::flags::{Format, Global};
 use super::project::Project;
 use super::screen::Screen;
-use super::site::{holder, in_slot, name_of};
+use super::site::{Site, holder, in_slot, name_of};
 use crate::base::text::visible;
+use crate::delivery::drift::Drift;
 use crate::ledger::entry::short;
 use crate::ledger::history::{History, Recorded};
 use crate::ledger::standing::Standing;
+use crate::model::environment::Environment;
 use crate::model::outcome::Exit;
 
 /// The flags of `status`.
@@ -22,6 +24,9 @@ pub(super) struct Status {
     /// Only of this environment
     #[arg(value_name = "ENV")]
     environment: Option<String>,
+    /// Ask each target whether what serves is what the record says; exit code 1 where it is not
+    #[arg(long)]
+    drift: bool,
     /// For people, or one JSON object
     #[arg(long, env = "SHIPWAY_FORMAT", value_name = "FORMAT", default_value = "text")]
     format: Format,
@@ -47,21 +52,53 @@ pub(super) fn status(global: &Global, arguments: &Status, screen: &mut Screen) -
         None => project.pipeline.delivery.environments.iter().collect(),
     };
     let history = depot.journal.read()?;
-    let standings = environments.iter().map(|environment| (&*environment.name, history.standing(&environment.name)));
-    if arguments.format == Format::Json {
-        let environments: Vec<Value> = standings.map(|(name, standing)| object(&history, name, &standing)).collect();
-        screen.print(&format!("{}\n", json!({ "environments": environments })));
-        return Ok(Exit::Passed);
+    let mut looks = Vec::new();
+    for environment in environments {
+        let standing = history.standing(&environment.name);
+        let drift = if arguments.drift { Some(drift(global, &project, &depot, environment, &standing, screen)?) } else { None };
+        match drift.transpose() {
+            Ok(drift) => looks.push((&*environment.name, standing, drift)),
+            Err(exit) => return Ok(exit),
+        }
     }
-    if environments.is_empty() {
+    show(&history, &looks, arguments.format, screen);
+    let has_drifted = looks.iter().any(|(.., drift)| matches!(drift, Some(Drift::Drifted { .. })));
+    Ok(if has_drifted { Exit::Failed } else { Exit::Passed })
+}
+
+/// How an environment stands, and what its target says where that was asked.
+type Look<'l> = (&'l str, Standing, Option<Drift>);
+
+fn show(history: &History, looks: &[Look<'_>], format: Format, screen: &mut Screen) {
+    if format == Format::Json {
+        let environments: Vec<Value> = looks.iter().map(|look| object(history, look)).collect();
+        screen.print(&format!("{}\n", json!({ "environments": environments })));
+        return;
+    }
+    if looks.is_empty() {
         screen.print("the pipeline has no environments\n");
     }
-    let width = environments.iter().map(|environment| environment.name.len()).max().unwrap_or(0);
-    for (name, standing) in standings {
-        let name = screen.out_theme.strong(&format!("{name:<width$}"));
-        screen.show(&format!("{name}  {}\n", describe(&history, &standing).join("; ")));
+    let width = looks.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
+    for (environment, standing, drift) in looks {
+        let name = screen.out_theme.strong(&format!("{environment:<width$}"));
+        let mut words = describe(history, standing);
+        words.extend(drift.as_ref().map(Drift::to_string));
+        screen.show(&format!("{name}  {}\n", words.join("; ")));
     }
-    Ok(Exit::Passed)
+}
+
+/// Asks the target of an environment; or returns what to exit with, where that was interrupted.
+fn drift(
+    global: &Global,
+    project: &Project,
+    depot: &Depot,
+    environment: &Environment,
+    standing: &Standing,
+    screen: &mut Screen,
+) -> Result<Result<Drift, Exit>, Failing> {
+    let Some(head) = depot.repository().head()? else { return Ok(Ok(Drift::unknown("there is no commit yet"))) };
+    let site = Site { global, project, depot, environment, head, revised: None, _lock: None };
+    site.drift(&depot.journal.read()?, standing, screen)
 }
 
 /// Returns how an environment stands, in words.
@@ -92,9 +129,9 @@ fn describe(history: &History, standing: &Standing) -> Vec<String> {
     words
 }
 
-fn object(history: &History, name: &str, standing: &Standing) -> Value {
+fn object(history: &History, (name, standing, drift): &Look<'_>) -> Value {
     let release = |id: &str| json!({ "id": id, "name": name_of(history, id) });
-    json!({
+    let mut object = json!({
         "environment": name,
         "release": standing.serves.as_ref().map(|serving| release(&serving.release)),
         "slot": standing.serves.as_ref().and_then(|serving| serving.slot.as_deref()),
@@ -111,7 +148,11 @@ fn object(history: &History, name: &str, standing: &Standing) -> Value {
         })),
         "paused": standing.paused.as_ref().map(|(reason, actor, at)| json!({ "reason": reason, "actor": actor, "at": at.to_string() })),
         "lost": standing.lost,
-    })
+    });
+    if let Some(drift) = drift {
+        object["drift"] = json!(drift);
+    }
+    object
 }
 
 /// Shows what was done, the newest first.

@@ -119,8 +119,9 @@ impl Target for Command<'_> {
         pruned.map_err(|error| TargetError::Failed(format!("old releases cannot be removed: {}", crate::base::program::plain(&error))))
     }
 
-    fn observe(&mut self, expected: &Candidate) -> Result<Observed, TargetError> {
-        let Some(observe) = &self.commands.observe else { return Ok(Observed::Unknown) };
+    fn observe(&mut self, expected: Option<&Candidate>) -> Result<Observed, TargetError> {
+        // Without a release there is nothing to tell it.
+        let (Some(observe), Some(expected)) = (&self.commands.observe, expected) else { return Ok(Observed::Unknown) };
         let told = self.told(expected, 100)?;
         Ok(self.hands.ask(observe, &told)?.map_or(Observed::Nothing, Observed::Release))
     }

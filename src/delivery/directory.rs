@@ -96,7 +96,7 @@ impl Target for Directory<'_> {
         self.prune(kept).map_err(|error| self.failed("old versions cannot be removed", &error))
     }
 
-    fn observe(&mut self, _shown: &Candidate) -> Result<Observed, TargetError> {
+    fn observe(&mut self, _expected: Option<&Candidate>) -> Result<Observed, TargetError> {
         let serving = self.serving().map_err(|error| self.failed("`current` cannot be read", &error))?;
         Ok(serving.map_or(Observed::Nothing, Observed::Release))
     }

@@ -111,6 +111,7 @@ mod tests {
             plan: String::new(),
             cause: Cause::Promote,
             reason: None,
+            accepted_drift: None,
         };
         let history = ours.add(Reach::All, &mut |_| Some(Deed::Started(Box::new(started.clone())))).unwrap();
         let ongoing = history.standing("site").ongoing.unwrap();

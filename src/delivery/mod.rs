@@ -12,6 +12,7 @@ pub mod approval;
 pub mod archive;
 pub mod command;
 pub mod directory;
+pub mod drift;
 pub mod evidence;
 pub mod forecast;
 pub mod freeze;

@@ -1,11 +1,11 @@
 //! Brings a release into an environment, or back: phase by phase, each announced in the ledger before and confirmed after, so that whoever
 //! comes next can go on from any instant.
 
+use super::drift::Drift;
 use super::hold::{keeping, reach, take};
 use super::rollout::{Move, Shape, next};
-use super::target::{Candidate, Observed, Target, TargetError};
-use crate::base::text::visible;
-use crate::ledger::entry::{Deed, Ended, Ending, Phase, Phasing, Turned, short};
+use super::target::{Candidate, Target, TargetError};
+use crate::ledger::entry::{Deed, Ended, Ending, Phase, Phasing, Turned};
 use crate::ledger::error::LedgerError;
 use crate::ledger::history::History;
 use crate::ledger::journal::Journal;
@@ -139,18 +139,11 @@ impl Deployment<'_> {
 
     /// Makes sure that the target itself says that `release` serves, if it says anything.
     fn check(&mut self, release: &Candidate, history: &History) -> Result<(), TargetError> {
-        let seen = match self.target.observe(release)? {
-            Observed::Unknown => return Ok(()),
-            Observed::Nothing => "nothing".to_owned(),
-            Observed::Release(text) => match history.release(&text) {
-                Ok((_, seen)) if seen.release == release.id => return Ok(()),
-                // Its bytes may be known here and its entry not.
-                Err(_) if text == release.id => return Ok(()),
-                Ok((_, seen)) => format!("`{}` ({})", seen.name, short(&seen.release)),
-                Err(_) => format!("`{}`", visible(&text)),
-            },
-        };
-        Err(TargetError::Failed(format!("the target says that {seen} serves")))
+        let observed = self.target.observe(Some(release))?;
+        match Drift::of(Ok(observed), Some(&release.id), history)? {
+            Drift::InSync | Drift::Unknown { .. } => Ok(()),
+            Drift::Drifted { seen, .. } => Err(TargetError::Failed(format!("the target says that {seen} serves"))),
+        }
     }
 
     fn stop(&mut self, ongoing: &Ongoing, standing: &Standing) -> Result<(), TargetError> {

@@ -72,6 +72,7 @@ mod tests {
             plan: String::new(),
             cause: Cause::Promote,
             reason: None,
+            accepted_drift: None,
         };
         let actor = Actor { name: String::new(), email: String::new(), host: String::new(), clone: None };
         let (deployment, since) = (String::new(), jiff::Timestamp::UNIX_EPOCH);

@@ -36,6 +36,8 @@ pub enum Observed {
     Nothing,
     /// This release serves: its id, or its name.
     Release(String),
+    /// Something that no release is: what, for people.
+    Other(String),
 }
 
 /// Why a target did not do what it should, for people.
@@ -73,9 +75,9 @@ pub trait Target {
     /// Where it cannot be ended.
     fn stop(&mut self, gone: Option<&Candidate>, kept: &[String]) -> Result<(), TargetError>;
 
-    /// Returns what serves, as the target itself says, now that `expected` should.
+    /// Returns what serves, as the target itself says, now that `expected` should, or nothing.
     ///
     /// # Errors
     /// Where it cannot tell.
-    fn observe(&mut self, expected: &Candidate) -> Result<Observed, TargetError>;
+    fn observe(&mut self, expected: Option<&Candidate>) -> Result<Observed, TargetError>;
 }

@@ -93,6 +93,9 @@ pub struct Started {
     /// In the words of whoever asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What served there instead of what should, where whoever asked for it knew of that.
+    #[serde(default, rename = "accepted-drift", skip_serializing_if = "Option::is_none")]
+    pub accepted_drift: Option<String>,
 }
 
 /// Why a release comes into an environment.
@@ -346,7 +349,8 @@ impl std::fmt::Display for Deed {
             Self::Started(started) => {
                 let verb = if started.cause == Cause::Rollback { "roll back to" } else { "promote" };
                 let slot = started.slot.as_ref().map(|slot| format!(" in `{slot}`")).unwrap_or_default();
-                write!(f, "{}: {verb} {}{slot}", started.environment, short(&started.release))
+                let drift = started.accepted_drift.as_ref().map(|seen| format!(", though {} served there", line(seen))).unwrap_or_default();
+                write!(f, "{}: {verb} {}{slot}{drift}", started.environment, short(&started.release))
             }
             Self::Doing(Phasing { environment, phase, .. }) => write!(f, "{environment}: {phase} begins"),
             Self::Done(Phasing { environment, phase, .. }) => write!(f, "{environment}: {phase} is done"),
@@ -413,6 +417,7 @@ mod tests {
             plan: "d".to_owned(),
             cause: Cause::Promote,
             reason: None,
+            accepted_drift: None,
         };
         let json = |started: &Started| serde_json::to_string(started).unwrap();
         let (without, with) = (started(None), started(Some("green")));

@@ -260,6 +260,7 @@ mod tests {
             plan: String::new(),
             cause,
             reason: None,
+            accepted_drift: None,
         }))
     }
 

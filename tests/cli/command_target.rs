@@ -553,3 +553,25 @@ fn a_plan_says_how_long_it_may_take_and_where_a_rollback_leads() {
     assert!(said.contains(" in the slot `blue`; longest 1m 50s"), "{said}");
     assert_eq!(shop.running(), ["blue"], "nothing was done");
 }
+
+#[test]
+fn a_target_of_commands_is_asked_what_serves() {
+    let Some(shop) = Shop::new() else { return };
+    let drift = |code: i32| shop.shipway(&["status", "production", "--drift"]).exits(code).stdout;
+    assert!(drift(0).contains("drift unknown (the target cannot be asked)"), "nothing serves that it could be told of");
+    let (first, _) = shop.release("hello 1\n");
+    shop.shipway(&["promote", "production"]).exits(0);
+    shop.promote("hello 2\n", 0);
+    assert!(drift(0).contains("; in sync\n"));
+    fs::write(shop.run("lie"), &first).unwrap();
+    assert!(drift(1).contains(&format!("({}))\n", &first[..12])));
+    let said = shop.promote("hello 3\n", 1);
+    assert!(said.contains("production: drifted (expected `"), "{said}");
+    // One that cannot answer is no reason to go without a release that may mend it.
+    fs::remove_file(shop.run("lie")).unwrap();
+    fs::create_dir(shop.run("lie")).unwrap();
+    assert!(drift(0).contains("drift unknown (a step failed"));
+    fs::remove_dir(shop.run("lie")).unwrap();
+    shop.shipway(&["promote", "production"]).exits(0);
+    assert_eq!(shop.page().as_deref(), Some("hello 3\n"));
+}

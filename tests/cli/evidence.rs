@@ -195,7 +195,7 @@ fn shape(value: &Value, path: &str, into: &mut Vec<String>) {
 #[test]
 fn a_gate_reads_what_the_readme_shows() {
     let rules = format!(
-        "from = [\"staging\"]\nsoak = \"1ms\"\ngates = [\"cat > context.json\"]\npolicy = [\"p.rego\"]\nfreeze = [{{ from = \"2000-01-01\", to = \"2000-01-02\", zone = \"UTC\" }}]\n{APPROVE}[environments.staging]\ntarget = \"site\""
+        "from = [\"staging\"]\nsoak = \"1ms\"\ngates = [\"cat > context.json\"]\npolicy = [\"p.rego\"]\nfreeze = [{{ from = \"2000-01-01\", to = \"2000-01-02\", zone = \"UTC\" }}]\n{APPROVE}[environments.staging]\ntarget = \"staging\"\n[targets.staging]\nkind = \"directory\"\npath = \"out/staging\""
     );
     let shop = shop(&rules, "90", "note");
     shop.project.write("allowed_signers", shop.key("bob@example.org")).write("p.rego", "package p\n\ndeny contains x if some x in []\n");

@@ -401,3 +401,54 @@ fn an_audit_finds_what_was_changed_behind_our_back() {
     fs::write(&object, "broken").unwrap();
     shop.shipway(&["audit"]).exits(3);
 }
+
+#[test]
+fn what_was_moved_by_hand_is_seen_and_kept_unless_that_is_accepted() {
+    let shop = Shop::new();
+    shop.shipway(&["status", "--drift"]).exits(0);
+    let first = shop.release("hello 1\n");
+    shop.shipway(&["promote", "staging"]).exits(0);
+    let second = shop.release("hello 2\n");
+    shop.shipway(&["promote", "staging"]).exits(0);
+    let drift = |code: i32| -> Value {
+        let said = shop.shipway(&["status", "staging", "--drift", "--format", "json"]).exits(code);
+        serde_json::from_str::<Value>(&said.stdout).unwrap()["environments"][0]["drift"].clone()
+    };
+    assert_eq!(drift(0), serde_json::json!({ "verdict": "in-sync" }));
+    let asked = shop.shipway(&["status", "--drift"]).exits(0).stdout;
+    assert_eq!(asked.matches("; in sync\n").count(), 2, "{asked}");
+    assert_eq!(shop.status("staging").get("drift"), None, "only where it is asked for");
+    let current = shop.site("staging").join("current");
+    let lead_to = |release: &str| {
+        fs::remove_file(&current).unwrap();
+        symlink(format!("versions/{release}"), &current).unwrap();
+    };
+    lead_to(&first);
+    let text = shop.shipway(&["status", "--drift"]).exits(1).stdout;
+    let words = [format!("({})", &second[..12]), format!("({})", &first[..12])];
+    assert!(text.contains("drifted (expected `") && words.iter().all(|word| text.contains(word)), "{text}");
+    assert_eq!(drift(1)["verdict"], "drifted");
+    let plan = shop.shipway(&["plan", "staging"]).exits(0).stdout;
+    assert!(plan.contains("drift    drifted (expected `") && plan.contains("not without --accept-drift\n"), "{plan}");
+    // Neither the same nor another one takes its place by mistake.
+    for release in [Some(second.as_str()), None, Some(first.as_str())] {
+        let words: Vec<&str> = ["promote", "staging"].into_iter().chain(release).collect();
+        let said = shop.shipway(&words).exits(1).stderr;
+        assert!(said.contains("staging: drifted (expected `") && said.contains("--accept-drift"), "{said}");
+        assert_eq!(shop.page("staging").as_deref(), Some("hello 1\n"));
+    }
+    shop.shipway(&["promote", "staging", "--accept-drift"]).exits(0);
+    assert_eq!(shop.page("staging").as_deref(), Some("hello 2\n"));
+    assert_eq!(drift(0)["verdict"], "in-sync");
+    let log = shop.shipway(&["log", "staging", "--format", "json"]).exits(0).stdout;
+    let accepted = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).find(|entry| entry["entry"] == "started").unwrap();
+    assert!(accepted["accepted-drift"].as_str().unwrap().contains(&first[..12]), "{accepted}");
+    assert!(shop.shipway(&["log"]).exits(0).stdout.contains(&format!("({}) served there\n", &first[..12])));
+    // What serves where nothing should was brought there by somebody else, and what was taken away is not there.
+    fs::create_dir_all(shop.site("production")).unwrap();
+    symlink("mine", shop.site("production").join("current")).unwrap();
+    let said = shop.shipway(&["promote", "production"]).exits(1).stderr;
+    assert!(said.contains("production: drifted (expected nothing, seen `mine`)"), "{said}");
+    fs::remove_file(&current).unwrap();
+    assert_eq!(drift(1)["seen"], "nothing");
+}

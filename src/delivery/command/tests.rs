@@ -86,7 +86,7 @@ fn a_release_is_ready_before_it_gets_traffic() {
         target.start(&blue).unwrap();
         assert!(target.folder(&blue).is_dir(), "its files are there");
         target.shift(&blue, 100).unwrap();
-        assert_eq!(target.observe(&blue), Ok(Observed::Release("x".to_owned())));
+        assert_eq!(target.observe(Some(&blue)), Ok(Observed::Release("x".to_owned())));
     });
     assert_eq!(done, ["start blue 1 0", "ready blue 1 0", "shift blue 1 100", "observe blue 1 100"]);
     // By a process that goes on for one that was killed: it looks again. What gets nothing need not be ready.
@@ -139,7 +139,7 @@ fn without_slots_no_command_is_told_of_one_and_with_them_each_is() {
 fn a_target_that_cannot_be_asked_says_nothing() {
     let (commands, book) = (Commands { observe: None, ..commands(true) }, Book::default());
     let blue = release(&commands, Some("blue"));
-    with(&commands, &book, |target| assert_eq!(target.observe(&blue), Ok(Observed::Unknown)));
+    with(&commands, &book, |target| assert_eq!(target.observe(Some(&blue)), Ok(Observed::Unknown)));
     let commands = Commands { observe: Some(commands.start.clone()), ..commands };
-    with(&commands, &book, |target| assert_eq!(target.observe(&blue), Ok(Observed::Nothing)));
+    with(&commands, &book, |target| assert_eq!(target.observe(Some(&blue)), Ok(Observed::Nothing)));
 }

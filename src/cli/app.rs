@@ -10,8 +10,8 @@ use super::failing::Failing;
 use super::flags::Global;
 use super::screen::Screen;
 use super::{
-    audit, back, cache, check, deploy, export, generate, graph, hook, init, list, planned, release, report, run, runs, status, unlock,
-    watch, why, workflow,
+    audit, back, cache, check, deploy, export, generate, graph, hook, incident, init, list, planned, release, report, run, runs, status,
+    unlock, watch, why, workflow,
 };
 use crate::model::outcome::Exit;
 
@@ -75,6 +75,8 @@ enum Command {
     Resume(deploy::Reasoned),
     /// Let another clone go on with what one has left
     Unlock(deploy::Reasoned),
+    /// Link a failure that users feel to the deployment that brought it, or end it
+    Incident(incident::Arguments),
     /// Show what serves where
     Status(status::Status),
     /// Show what was done, the newest first
@@ -150,6 +152,7 @@ impl App {
             Command::Pause(arguments) => deploy::hold(&self.global, arguments, true, screen),
             Command::Resume(arguments) => deploy::hold(&self.global, arguments, false, screen),
             Command::Unlock(arguments) => unlock::unlock(&self.global, arguments, screen),
+            Command::Incident(arguments) => incident::run(&self.global, arguments, screen),
             Command::Status(arguments) => status::status(&self.global, arguments, screen),
             Command::Log(arguments) => status::log(&self.global, arguments, screen),
             Command::Audit(arguments) => audit::audit(&self.global, arguments, screen),

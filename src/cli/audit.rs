@@ -131,9 +131,9 @@ fn describe(metrics: &Metrics) -> Vec<String> {
     vec![
         format!("environments           {}", metrics.environments.join(", ")),
         format!("deployment frequency   {often}"),
-        format!("change lead time       {}", time(metrics.lead_time_seconds)),
-        format!("change fail rate       {}", share(metrics.change_fail_rate)),
-        format!("recovery time          {}", time(metrics.recovery_seconds)),
-        format!("rework rate            {}", share(metrics.rework_rate)),
+        format!("change lead time       {}  from a commit until it was verified there", time(metrics.lead_time_seconds)),
+        format!("change fail rate       {}  were taken back, or had an incident", share(metrics.change_fail_rate)),
+        format!("recovery time          {}  from a failure until it was over", time(metrics.recovery_seconds)),
+        format!("rework rate            {}  were made because something had failed", share(metrics.rework_rate)),
     ]
 }

@@ -22,6 +22,7 @@ mod graph;
 mod hands;
 mod hook;
 mod hooked;
+mod incident;
 mod init;
 mod list;
 mod lookout;

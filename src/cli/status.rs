@@ -82,6 +82,10 @@ fn show(history: &History, looks: &[Look<'_>], format: Format, screen: &mut Scre
     for (environment, standing, drift) in looks {
         let name = screen.out_theme.strong(&format!("{environment:<width$}"));
         let mut words = describe(history, standing);
+        words.extend(history.open_incidents(environment).iter().map(|incident| {
+            let since = incident.opened.strftime("%Y-%m-%d %H:%M:%SZ");
+            format!("incident {} since {since}: {}", short(&incident.id), visible(&incident.reason))
+        }));
         words.extend(drift.as_ref().map(Drift::to_string));
         screen.show(&format!("{name}  {}\n", words.join("; ")));
     }
@@ -148,6 +152,13 @@ fn object(history: &History, (name, standing, drift): &Look<'_>) -> Value {
         })),
         "paused": standing.paused.as_ref().map(|(reason, actor, at)| json!({ "reason": reason, "actor": actor, "at": at.to_string() })),
         "lost": standing.lost,
+        "incidents": history.open_incidents(name).iter().map(|incident| json!({
+            "id": incident.id,
+            "deployment": incident.deployment,
+            "reason": incident.reason,
+            "actor": incident.actor,
+            "at": incident.opened.to_string(),
+        })).collect::<Vec<_>>(),
     });
     if let Some(drift) = drift {
         object["drift"] = json!(drift);

@@ -5,6 +5,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::incident::{Closed, Opened};
 use crate::base::digest::Hash;
 
 /// The version of the format.
@@ -66,6 +67,10 @@ pub enum Deed {
     Paused(Hold),
     /// Automation goes on.
     Resumed(Hold),
+    /// A deployment brought a failure that users feel.
+    IncidentOpened(Opened),
+    /// The failure is over.
+    IncidentClosed(Closed),
 }
 
 /// A release that begins to come into an environment.
@@ -244,10 +249,12 @@ impl Deed {
             Self::Unlocked(unlocked) => Some(&unlocked.environment),
             Self::Approved(signed) | Self::Rejected(signed) => Some(&signed.environment),
             Self::Paused(hold) | Self::Resumed(hold) => Some(&hold.environment),
+            Self::IncidentOpened(opened) => Some(&opened.environment),
+            Self::IncidentClosed(closed) => Some(&closed.environment),
         }
     }
 
-    /// Returns the name of the deployment that it is about; not that of one that it begins.
+    /// Returns the name of the deployment that it moves; not that of one that it begins.
     pub fn deployment(&self) -> Option<&str> {
         match self {
             Self::Doing(phasing) | Self::Done(phasing) => Some(&phasing.deployment),
@@ -255,7 +262,14 @@ impl Deed {
             Self::Ended(ended) => Some(&ended.deployment),
             Self::Held(held) => Some(&held.deployment),
             Self::Unlocked(unlocked) => Some(&unlocked.deployment),
-            Self::Released(_) | Self::Started(_) | Self::Approved(_) | Self::Rejected(_) | Self::Paused(_) | Self::Resumed(_) => None,
+            Self::Released(_)
+            | Self::Started(_)
+            | Self::Approved(_)
+            | Self::Rejected(_)
+            | Self::Paused(_)
+            | Self::Resumed(_)
+            | Self::IncidentOpened(_)
+            | Self::IncidentClosed(_) => None,
         }
     }
 }
@@ -370,6 +384,12 @@ impl std::fmt::Display for Deed {
             Self::Rejected(signed) => write!(f, "{}: reject {}: {}", signed.environment, short(&signed.release), line(&signed.reason)),
             Self::Paused(Hold { environment, reason }) => write!(f, "{environment}: paused: {}", line(reason)),
             Self::Resumed(Hold { environment, reason }) => write!(f, "{environment}: resumed: {}", line(reason)),
+            Self::IncidentOpened(Opened { environment, deployment, reason }) => {
+                write!(f, "{environment}: incident by deployment {}: {}", short(deployment), line(reason))
+            }
+            Self::IncidentClosed(Closed { environment, incident, reason }) => {
+                write!(f, "{environment}: incident {} is closed: {}", short(incident), line(reason))
+            }
         }
     }
 }

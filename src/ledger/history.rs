@@ -50,7 +50,7 @@ pub enum NoRelease {
 }
 
 /// So many digits of an id are enough to name it.
-const LEAST: usize = 4;
+pub(super) const LEAST: usize = 4;
 
 impl History {
     /// Returns the releases, the newest first. One that was made again stands where it was made last.

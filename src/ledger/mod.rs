@@ -10,6 +10,8 @@
 pub mod entry;
 pub mod error;
 pub mod history;
+pub mod incident;
+pub mod incidents;
 pub mod journal;
 pub mod shared;
 pub mod standing;

@@ -128,7 +128,7 @@ impl Standing {
         let entry = &recorded.entry;
         self.prolong(entry);
         match &entry.deed {
-            Deed::Released(_) | Deed::Approved(_) | Deed::Rejected(_) => {}
+            Deed::Released(_) | Deed::Approved(_) | Deed::Rejected(_) | Deed::IncidentOpened(_) | Deed::IncidentClosed(_) => {}
             Deed::Started(started) => {
                 self.ongoing = Some(Ongoing {
                     deployment: recorded.digest.clone(),

@@ -452,3 +452,54 @@ fn what_was_moved_by_hand_is_seen_and_kept_unless_that_is_accepted() {
     fs::remove_file(&current).unwrap();
     assert_eq!(drift(1)["seen"], "nothing");
 }
+
+#[test]
+fn an_incident_is_linked_to_the_deployment_that_serves() {
+    let shop = Shop::new();
+    let none = shop.shipway(&["incident", "open", "staging", "--reason", "x"]).exits(1).stderr;
+    assert!(none.contains("nothing serves in `staging`") && none.contains("--deployment ID"), "{none}");
+    for page in ["hello 1\n", "hello 2\n"] {
+        shop.release(page);
+        shop.shipway(&["promote", "staging"]).exits(0);
+        shop.shipway(&["promote", "production"]).exits(0);
+    }
+    let entries = || -> Vec<Value> {
+        let log = shop.shipway(&["log", "production", "--format", "json"]).exits(0).stdout;
+        log.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let id = shop.shipway(&["incident", "open", "production", "--reason", "carts are empty"]).exits(0).stdout;
+    let id = id.trim();
+    assert_eq!(id.len(), 12, "{id}");
+    let status = shop.status("production");
+    let open = &status["incidents"][0];
+    assert!(open["id"].as_str().unwrap().starts_with(id) && open["reason"] == "carts are empty", "{status}");
+    let text = shop.shipway(&["status"]).exits(0).stdout;
+    assert!(text.contains(&format!("; incident {id} since ")) && text.contains(": carts are empty\n"), "{text}");
+    assert!(shop.shipway(&["log"]).exits(0).stdout.contains("production: incident by deployment "));
+    // By its entry in the log, another one: the first, which had come to an end.
+    let first = entries().into_iter().rfind(|entry| entry["entry"] == "started").unwrap();
+    let commit = &first["commit_of_entry"].as_str().unwrap()[..12];
+    let other = shop.shipway(&["incident", "open", "production", "--deployment", commit, "--reason", "y"]).exits(0).stdout;
+    assert_ne!(open["deployment"], shop.status("production")["incidents"][1]["deployment"]);
+    let metrics = || -> Value { serde_json::from_str(&shop.shipway(&["metrics", "--format", "json"]).exits(0).stdout).unwrap() };
+    assert_eq!((&metrics()["change_fail_rate"], &metrics()["recovery_seconds"]), (&Value::from(1.0), &Value::Null));
+    for id in [id, other.trim()] {
+        let said = shop.shipway(&["incident", "close", id, "--reason", "mended"]).exits(0).stderr;
+        assert!(said.contains(&format!("incident {id} closed: ")), "{said}");
+    }
+    assert_eq!(shop.status("production")["incidents"], serde_json::json!([]));
+    assert!(metrics()["recovery_seconds"].is_i64());
+    let before = entries().len();
+    let again = shop.shipway(&["incident", "close", id, "--reason", "mended"]).exits(0).stderr;
+    assert!(again.contains("already closed") && entries().len() == before, "{again}");
+    let unknown = shop.shipway(&["incident", "close", "abcdef", "--reason", "x"]).exits(2).stderr;
+    assert!(unknown.contains("there is no incident `abcdef`"), "{unknown}");
+    // After a rollback it is about the one that brought what serves again.
+    shop.shipway(&["rollback", "production", "--reason", "x"]).exits(0);
+    shop.shipway(&["incident", "open", "production", "--reason", "z"]).exits(0);
+    let started = entries().into_iter().filter(|entry| entry["entry"] == "started").count();
+    assert_eq!(started, 3);
+    let opened = entries().into_iter().filter(|entry| entry["entry"] == "incident-opened").map(|entry| entry["deployment"].clone());
+    let opened: Vec<Value> = opened.collect();
+    assert_eq!(opened[0], opened[1], "the first deployment again");
+}

@@ -10,6 +10,7 @@ pub mod files;
 pub mod glob;
 pub mod journal;
 pub mod json;
+pub mod json_text;
 pub mod nameless;
 pub mod nearest;
 pub mod parallel;

@@ -16,6 +16,7 @@ mod ends;
 mod execute;
 mod export;
 mod failing;
+mod flagged;
 mod flags;
 mod generate;
 mod graph;

@@ -1,6 +1,7 @@
 //! One environment, as commands about it see it: what may come in, and how it is brought there.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::base::text::visible;
 use crate::delivery::admission::{Asked, Verdict, available, frozen};
 use crate::delivery::command::{Command, told};
 use crate::delivery::directory::Directory;
+use crate::delivery::flag::Flag;
 use crate::delivery::policy;
 use crate::delivery::promote::{Deployment, Left};
 use crate::delivery::rollout::Shape;
@@ -147,7 +149,11 @@ impl Site<'_> {
         screen: &mut Screen,
     ) -> Result<Exit, Failing> {
         let environment = self.environment.name.to_string();
-        let (slot, before_slot) = self.slots(standing);
+        let (mut slot, before_slot) = self.slots(standing);
+        if cause == Cause::Rollback && self.flag().is_some() {
+            // It shows what it showed.
+            slot = self.depot.journal.read()?.slot_of(&environment, &released.release).or(slot);
+        }
         let serving = standing.serves.as_ref().map(|serving| &serving.release);
         let started = Started {
             release: released.release.clone(),
@@ -163,6 +169,7 @@ impl Site<'_> {
             environment,
         };
         self.kind()?;
+        self.refuse_seen_flag()?;
         // The bytes must be here before anything is announced.
         self.candidate(&released.release, None).map_err(|error| anyhow::anyhow!(error))?;
         let reach = if cause == Cause::Rollback { Reach::Here } else { Reach::All };
@@ -280,10 +287,14 @@ impl Site<'_> {
         if let Kind::Command(commands) = &target.kind { Some(commands) } else { None }
     }
 
-    /// Returns the slot that the next release comes into, and the one that it leaves to the release before; `None` where there are none.
+    /// Returns the slot that the next release comes into, and the one that it leaves to the release before; `None` where there are none. Of a
+    /// flag these are its variants.
     pub(super) fn slots(&self, standing: &Standing) -> (Option<String>, Option<String>) {
-        let Some(commands) = self.commands() else { return (None, None) };
         let serving = standing.serves.as_ref();
+        if let Some(flag) = self.flag() {
+            return (Some(flag.variant.clone()), serving.and_then(|serving| serving.slot.clone()));
+        }
+        let Some(commands) = self.commands() else { return (None, None) };
         let slot = commands.slot_beside(serving.and_then(|serving| serving.slot.as_deref()));
         // What came before there were slots goes back into the other one.
         let before = serving.and_then(|_| commands.slot_beside(slot));
@@ -293,6 +304,9 @@ impl Site<'_> {
     /// Returns a release, in the slot of this name.
     pub(super) fn candidate(&self, id: &str, slot: Option<&str>) -> Result<Candidate, String> {
         let slot = slot.map(|name| {
+            if self.flag().is_some() {
+                return Ok(Slot { name: name.to_owned(), values: BTreeMap::new() });
+            }
             let values = self.commands().and_then(|commands| commands.slots.get(name));
             let values = values.ok_or_else(|| format!("the target has no slot `{}` any more", visible(name)))?;
             Ok::<_, String>(Slot { name: name.to_owned(), values: values.clone() })
@@ -316,7 +330,7 @@ impl Site<'_> {
     /// Returns what the target is, which must be of a kind that can be used.
     pub(super) fn kind(&self) -> Result<&Kind, Failing> {
         let target = self.project.pipeline.delivery.target_of(self.environment);
-        if matches!(target.kind, Kind::Directory(_) | Kind::Command(_)) {
+        if matches!(target.kind, Kind::Directory(_) | Kind::Command(_) | Kind::Flag(_)) {
             return Ok(&target.kind);
         }
         Err(Failing::usage(format!("the target `{}` is of a kind that this version reads and cannot use yet", target.name)))
@@ -334,7 +348,11 @@ impl Site<'_> {
                 let hands = Box::new(Crewed { crew, screen });
                 Ok(Box::new(Command::new(commands, &self.environment.name, folder, &self.depot.vault, hands)))
             }
-            Kind::Process(_) | Kind::Flag(_) => Err(Failing::usage("the target cannot be used")),
+            Kind::Flag(flag) => {
+                let folder = self.depot.folder()?.join(UNPACKED).join(&*self.environment.name);
+                Ok(Box::new(Flag::new(self.project.kept.join(&flag.file), &flag.flag, folder, &self.depot.vault)))
+            }
+            Kind::Process(_) => Err(Failing::usage("the target cannot be used")),
         }
     }
 }

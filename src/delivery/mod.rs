@@ -14,6 +14,7 @@ pub mod command;
 pub mod directory;
 pub mod drift;
 pub mod evidence;
+pub mod flag;
 pub mod forecast;
 pub mod freeze;
 pub mod hold;
@@ -27,4 +28,5 @@ pub mod target;
 pub mod vault;
 
 mod names;
+mod share;
 mod unpacked;

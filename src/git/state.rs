@@ -81,6 +81,18 @@ impl Repository {
         }
     }
 
+    /// Tells whether the file at `path` is one of the repository's that git tracks, or would.
+    ///
+    /// # Errors
+    /// Where git is missing or unwilling.
+    pub fn sees(&self, path: &Path) -> Result<bool, GitError> {
+        let (Ok(path), Ok(root)) = (path.canonicalize(), self.root().canonicalize()) else { return Ok(false) };
+        let Ok(inside) = path.strip_prefix(&root) else { return Ok(false) };
+        let path = inside.to_string_lossy();
+        let words = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", &path];
+        Ok(!self.ask(&root, &[&["--literal-pathspecs"], &words[..]].concat())?.is_empty())
+    }
+
     /// Returns something that lies in the repository's files and that the commit which is checked out does not have, in words; `None` where
     /// there is nothing. What git ignores does not count.
     ///

@@ -65,6 +65,15 @@ impl History {
         found
     }
 
+    /// Returns the slot in which a release came into an environment last, of a target that has some.
+    pub fn slot_of(&self, environment: &str, release: &str) -> Option<String> {
+        let came = self.entries.iter().rev().find_map(|recorded| {
+            let Deed::Started(started) = &recorded.entry.deed else { return None };
+            (started.environment == environment && started.release == release).then_some(started)
+        });
+        came?.slot.clone()
+    }
+
     /// Returns how the deployment of this name ended, and why; `None` where it has not.
     pub fn ended(&self, deployment: &str) -> Option<(Ending, Option<String>)> {
         self.entries.iter().rev().find_map(|recorded| {

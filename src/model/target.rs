@@ -94,7 +94,9 @@ impl Kind {
     /// Returns the placeholders that are known of it beside those that all targets have.
     pub fn placeholders(&self) -> BTreeSet<&str> {
         match self {
-            Self::Directory(_) | Self::Flag(_) => BTreeSet::new(),
+            Self::Directory(_) => BTreeSet::new(),
+            // A release is known by its variant as by a place.
+            Self::Flag(_) => BTreeSet::from(["slot"]),
             Self::Process(_) => BTreeSet::from(["port"]),
             Self::Command(commands) => told_of(&commands.slots),
         }

@@ -19,6 +19,7 @@ mod examples;
 mod faults;
 mod file;
 mod findings;
+mod flag_target;
 mod green;
 mod growth;
 mod hook;

@@ -373,13 +373,18 @@ pub(crate) fn tool(name: &str) -> Option<String> {
     let mut places = [own].into_iter().chain(std::env::split_paths(&path).map(|folder| folder.join(name)));
     let found = places.find(|place| place.is_file()).map(|place| place.to_str().unwrap().to_owned());
     if found.is_none() {
-        assert!(
-            std::env::var_os("SHIPWAY_TEST_TOOLS").is_none_or(|value| value.is_empty()),
-            "there is no {name} on this machine, and `.ci/run` should have put it there"
-        );
-        // Past the harness, which would swallow it.
-        let mut log = std::io::stderr();
-        writeln!(log, "what {name} does is not tested: there is none on this machine; `.ci/run` gets one").unwrap();
+        missing(name);
     }
     found
+}
+
+/// Says that a program is not here, which is a failure where `.ci/run` has put all there.
+pub(crate) fn missing(name: &str) {
+    assert!(
+        std::env::var_os("SHIPWAY_TEST_TOOLS").is_none_or(|value| value.is_empty()),
+        "there is no {name} on this machine, and `.ci/run` should have put it there"
+    );
+    // Past the harness, which would swallow it.
+    let mut log = std::io::stderr();
+    writeln!(log, "what {name} does is not tested: there is none on this machine; `.ci/run` gets one").unwrap();
 }

@@ -71,10 +71,10 @@ impl Files {
 impl Elsewhere {
     /// Returns the environment of `site` as this commit says.
     pub(super) fn site<'e>(&'e self, site: &Site<'e>) -> Result<Site<'e>, Failing> {
-        let (global, depot, head) = (site.global, site.depot, self.head.clone());
+        let (global, depot, head, pace) = (site.global, site.depot, self.head.clone(), site.pace);
         let environment = self.environment(&site.environment.name)?;
         let revised = self.revised.as_ref().map(NamedTempFile::path);
-        Ok(Site { global, project: &self.project, depot, environment, head, revised, _lock: None })
+        Ok(Site { global, project: &self.project, depot, environment, head, pace, revised, _lock: None })
     }
 
     fn environment(&self, name: &str) -> Result<&Environment, Failing> {

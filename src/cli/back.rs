@@ -12,6 +12,7 @@ use super::screen::Screen;
 use super::site::{Site, locked, name_of};
 use crate::base::text::visible;
 use crate::delivery::hold::seize;
+use crate::delivery::staff::Pace;
 use crate::ledger::entry::{Cause, Deed, Hold, Turned};
 use crate::ledger::shared::Reach;
 use crate::model::environment::Environment;
@@ -42,7 +43,7 @@ pub(super) fn rollback(global: &Global, arguments: &Rollback, screen: &mut Scree
         return turn_back(global, &project, &depot, environment, &arguments.reason, screen);
     }
     let Some(lock) = take_lock(&depot, environment, &depot.journal.read()?, screen)? else { return Ok(Exit::Waiting) };
-    let site = Site { global, project: &project, depot: &depot, environment, head, revised: None, _lock: Some(lock) };
+    let site = Site { global, project: &project, depot: &depot, environment, head, pace: Pace::Through, revised: None, _lock: Some(lock) };
     let history = depot.journal.read()?;
     let standing = history.standing(&environment.name);
     let serving = standing.serves.as_ref().map(|serving| serving.release.clone());
@@ -124,7 +125,8 @@ fn turn_back(
         screen.say(&format!("{}: waits for the phase that another process does now", environment.name));
         lock.lock().context("the lock of the environment cannot be had")?;
     }
-    let site = Site { global, project, depot, environment, head: clean_head(depot)?, revised: None, _lock: Some(lock) };
+    let site =
+        Site { global, project, depot, environment, head: clean_head(depot)?, pace: Pace::Through, revised: None, _lock: Some(lock) };
     let history = depot.journal.read()?;
     let exit = site.go_on(&name, history, screen)?;
     // What was asked for.

@@ -81,7 +81,7 @@ impl Crew<'_> {
     }
 
     /// Gives what happened in a run to `hear`.
-    fn hear(&self, run: &str, mut hear: impl FnMut(EventKind)) -> io::Result<()> {
+    pub(super) fn hear(&self, run: &str, mut hear: impl FnMut(EventKind)) -> io::Result<()> {
         let record = records(&self.project.kept)?.into_iter().find(|record| record.id == run);
         record.ok_or_else(|| io::Error::other("the run was not recorded"))?.replay(|event| hear(event.kind))
     }
@@ -128,7 +128,7 @@ impl Crew<'_> {
         })
     }
 
-    fn try_run(&self, task: &Task<'_>, screen: &mut Screen) -> Result<(Exit, String), Failing> {
+    pub(super) fn try_run(&self, task: &Task<'_>, screen: &mut Screen) -> Result<(Exit, String), Failing> {
         let pipeline = self.pipeline(task);
         let plan = self.plan(&pipeline)?;
         let session = self.session(&plan, screen)?;

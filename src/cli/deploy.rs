@@ -16,11 +16,12 @@ use crate::base::nearest;
 use crate::base::text::visible;
 use crate::delivery::admission::{Verdict, available};
 use crate::delivery::hold::reach;
+use crate::delivery::staff::Pace;
 use crate::git::state::Head;
 use crate::ledger::entry::{Cause, Deed, Hold, Released};
 use crate::ledger::history::History;
 use crate::ledger::shared::Reach;
-use crate::ledger::standing::Standing;
+use crate::ledger::standing::{Kept, Standing};
 use crate::model::environment::Environment;
 use crate::model::outcome::Exit;
 
@@ -33,19 +34,27 @@ pub(super) struct Promote {
     /// Which release: its id, the beginning of that, or its name; without it, the newest that is available
     #[arg(value_name = "RELEASE")]
     release: Option<String>,
+    /// Make one move, a share of the traffic and what belongs to it, then exit with 75
+    #[arg(long)]
+    step: bool,
     /// Go on where the target does not serve what it should, and record what it serves
     #[arg(long)]
     accept_drift: bool,
 }
 
 /// What is to come into an environment.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Wish<'w> {
     /// Which release; without it, the newest that is available.
     release: Option<&'w str>,
+    /// How far it is brought now.
+    pace: Pace,
     /// Whether it comes in where something else serves than should.
     accepts_drift: bool,
 }
+
+/// What automation wishes.
+const DUE: Wish<'static> = Wish { release: None, pace: Pace::Due, accepts_drift: false };
 
 /// The flags of `abort`, `pause`, `resume` and `unlock`.
 #[derive(Debug, Args)]
@@ -63,9 +72,39 @@ pub(super) fn promote(global: &Global, arguments: &Promote, screen: &mut Screen)
     let project = Project::load(global)?;
     let depot = Depot::open(&project, screen)?;
     let environment = find(&project, &arguments.environment)?;
-    let wish = Wish { release: arguments.release.as_deref(), accepts_drift: arguments.accept_drift };
+    let pace = if arguments.step { Pace::Step } else { Pace::Through };
+    let wish = Wish { release: arguments.release.as_deref(), pace, accepts_drift: arguments.accept_drift };
+    let ended = end_kept(global, &project, &depot, environment, screen)?;
+    if !matches!(ended, Exit::Passed | Exit::Waiting) {
+        return Ok(ended);
+    }
     let exit = bring(global, &project, &depot, environment, wish, screen)?;
     if exit == Exit::Passed { settle_all(global, &project, &depot, screen) } else { Ok(exit) }
+}
+
+/// Ends what was kept in an environment, if that is due.
+fn end_kept(global: &Global, project: &Project, depot: &Depot, environment: &Environment, screen: &mut Screen) -> Result<Exit, Failing> {
+    if !is_kept_too_long(&depot.journal.read()?, environment) {
+        return Ok(Exit::Passed);
+    }
+    let head = clean_head(depot)?;
+    let Some(lock) = take_lock(depot, environment, &depot.journal.read()?, screen)? else { return Ok(Exit::Waiting) };
+    let site = Site { global, project, depot, environment, head, pace: Pace::Due, revised: None, _lock: Some(lock) };
+    let history = depot.journal.read()?;
+    let kept = history.standing(&environment.name).kept.filter(|kept| kept.until <= Timestamp::now());
+    let Some(Kept { deployment, .. }) = kept else { return Ok(Exit::Passed) };
+    let before = deployment.started.before.as_deref().unwrap_or_default();
+    screen.say(&format!("{}: {} is not kept any longer", environment.name, name_of(&history, before)));
+    let begun = site.begun_by(&deployment, screen)?;
+    let site = match &begun {
+        Some(begun) => &begun.site(&site)?,
+        None => &site,
+    };
+    site.go_on(&deployment.deployment, history, screen)
+}
+
+fn is_kept_too_long(history: &History, environment: &Environment) -> bool {
+    history.standing(&environment.name).kept.is_some_and(|kept| kept.until <= Timestamp::now())
 }
 
 /// Brings a release into an environment, or goes on with what was begun there.
@@ -80,7 +119,7 @@ fn bring(
     let head = clean_head(depot)?;
     let history = depot.journal.read()?;
     let Some(lock) = take_lock(depot, environment, &history, screen)? else { return Ok(Exit::Waiting) };
-    let site = Site { global, project, depot, environment, head, revised: None, _lock: Some(lock) };
+    let site = Site { global, project, depot, environment, head, pace: wish.pace, revised: None, _lock: Some(lock) };
     let history = depot.journal.read()?;
     let standing = history.standing(&environment.name);
     if let Some(lease) = standing.ongoing.as_ref().and_then(|ongoing| depot.journal.held_elsewhere(ongoing)) {
@@ -131,7 +170,6 @@ fn bring_in(site: &Site<'_>, history: &History, standing: &Standing, wish: Wish<
         Some(approved) => &approved.site(site)?,
         None => site,
     };
-    refuse_unused(site.environment)?;
     let accepted_drift = match site.accept_drift(history, standing, wish.accepts_drift, screen)? {
         Ok(accepted) => accepted,
         Err(exit) => return Ok(exit),
@@ -140,23 +178,6 @@ fn bring_in(site: &Site<'_>, history: &History, standing: &Standing, wish: Wish<
         return Ok(exit);
     }
     site.begin(&released, standing, Cause::Promote, None, accepted_drift, screen)
-}
-
-/// Refuses what this version reads and cannot do yet: what is declared must not be passed over.
-fn refuse_unused(environment: &Environment) -> Result<(), Failing> {
-    let rollout = &environment.rollout;
-    let unused = [
-        ("rollout", rollout.weights != [100]),
-        ("analysis", rollout.analysis.is_some()),
-        ("keep", rollout.keep.is_some()),
-        ("on-abort", !rollout.on_abort.is_empty()),
-    ];
-    let Some((key, _)) = unused.into_iter().find(|(_, is_there)| *is_there) else { return Ok(()) };
-    let help = "take it out, if a release may come in without it";
-    Err(Failing::usage_with_help(
-        format!("this version reads `{key}` and cannot do it yet, so nothing is promoted to `{}`", environment.name),
-        help,
-    ))
 }
 
 /// The flags of `settle`.
@@ -173,8 +194,9 @@ pub(super) fn settle(global: &Global, arguments: &Settle, screen: &mut Screen) -
     let depot = Depot::open(&project, screen)?;
     let Some(name) = &arguments.environment else { return settle_all(global, &project, &depot, screen) };
     let environment = find(&project, name)?;
-    let is_due = is_due(&project, &depot.journal.read()?, environment);
-    if is_due { bring(global, &project, &depot, environment, Wish::default(), screen) } else { Ok(Exit::Passed) }
+    let ended = end_kept(global, &project, &depot, environment, screen)?;
+    let is_due = ended == Exit::Passed && is_due(&project, &depot.journal.read()?, environment);
+    if is_due { bring(global, &project, &depot, environment, DUE, screen) } else { Ok(ended) }
 }
 
 /// The same for all environments, in the order of the file, until there is nothing more: what is verified in one may be due in the next. The
@@ -184,11 +206,15 @@ pub(super) fn settle_all(global: &Global, project: &Project, depot: &Depot, scre
     for _ in environments {
         let mut has_moved = false;
         for environment in environments {
+            let ended = end_kept(global, project, depot, environment, screen)?;
+            if !matches!(ended, Exit::Passed | Exit::Waiting) {
+                return Ok(ended);
+            }
             let history = depot.journal.read()?;
             if !is_due(project, &history, environment) {
                 continue;
             }
-            let exit = match bring(global, project, depot, environment, Wish::default(), screen) {
+            let exit = match bring(global, project, depot, environment, DUE, screen) {
                 Err(failing @ Failing::Waiting(_)) => screen.explain(failing),
                 brought => brought?,
             };
@@ -248,7 +274,10 @@ pub(super) fn hold(global: &Global, arguments: &Reasoned, pauses: bool, screen: 
     let deed = if pauses { Deed::Paused(hold) } else { Deed::Resumed(hold) };
     let mut was_so = false;
     depot.journal.add(Reach::Most, &mut |history| {
-        was_so = history.standing(&environment.name).paused.is_some() == pauses;
+        let standing = history.standing(&environment.name);
+        // One that waits for a word waits for it though nobody has paused anything.
+        let waits = standing.ongoing.is_some_and(|ongoing| ongoing.share.is_some_and(|share| share.weight < 100 && !share.is_resumed));
+        was_so = standing.paused.is_some() == pauses && (pauses || !waits);
         (!was_so).then(|| deed.clone())
     })?;
     depot.tell(screen);

@@ -40,6 +40,7 @@ mod screen;
 mod session;
 mod signals;
 mod site;
+mod staff;
 mod status;
 mod twice;
 mod unlock;

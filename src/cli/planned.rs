@@ -15,12 +15,14 @@ use crate::base::text::visible;
 use crate::delivery::admission::{Verdict, soak_left};
 use crate::delivery::approval::{SignError, sign};
 use crate::delivery::drift::Drift;
-use crate::delivery::forecast::{Forecast, forecast};
+use crate::delivery::forecast::{Forecast, forecast, unnoticed};
+use crate::delivery::rollout::picture;
+use crate::delivery::staff::Pace;
 use crate::ledger::entry::{Deed, Released, Signed};
 use crate::ledger::history::History;
 use crate::ledger::shared::Reach;
 use crate::ledger::standing::Standing;
-use crate::model::environment::Environment;
+use crate::model::environment::{Environment, Pause};
 use crate::model::outcome::Exit;
 use crate::model::stage::Step;
 use crate::model::target::{Kind, Sign};
@@ -68,7 +70,7 @@ impl<'p> Prospect<'p> {
         screen: &mut Screen,
     ) -> Result<Result<Self, Exit>, Failing> {
         let environment = find(project, environment)?;
-        let site = Site { global, project, depot, environment, head: clean_head(depot)?, revised: None, _lock: None };
+        let site = Site { global, project, depot, environment, head: clean_head(depot)?, pace: Pace::Due, revised: None, _lock: None };
         let history = depot.journal.read()?;
         Ok(choose(&site, &history, release, screen)?.map(|released| Self { site, history, released }))
     }
@@ -120,7 +122,8 @@ pub(super) fn plan(global: &Global, arguments: &Plan, screen: &mut Screen) -> Re
         };
         screen.show(&format!("gate     {}: {verdict}\n", asked.gate));
     }
-    prospect.moves(&standing).iter().chain(&prospect.times(&standing)).for_each(|line| screen.show(&format!("{line}\n")));
+    let lines = [prospect.moves(&standing), prospect.shares(&standing), prospect.times(&standing).to_vec()].concat();
+    lines.iter().for_each(|line| screen.show(&format!("{line}\n")));
     Ok(Exit::Passed)
 }
 
@@ -163,6 +166,44 @@ impl Prospect<'_> {
         lines
     }
 
+    /// Returns the shares of the traffic that the release would get.
+    fn weights(&self, standing: &Standing) -> &[u8] {
+        // Without slots what is started replaces what serves, and the file says that.
+        if standing.serves.is_some() { &self.site.environment.rollout.weights } else { &[100] }
+    }
+
+    /// Returns what share of the traffic it would get for how long, and how much of it could be lost.
+    fn shares(&self, standing: &Standing) -> Vec<String> {
+        let (environment, weights) = (self.site.environment, self.weights(standing));
+        let rollout = &environment.rollout;
+        let mut lines = Vec::new();
+        if weights.len() > 1 {
+            let pause = match rollout.pause {
+                Pause::Manual => "until somebody says to go on".to_owned(),
+                Pause::For(time) => zero_or(time),
+            };
+            lines.push(format!("rollout  {}; each {pause}", picture(weights, None)));
+            lines.extend(rollout.analysis.iter().map(|analysis| {
+                let command = visible(&analysis.run.command.show()).into_owned();
+                let count = if analysis.min_samples > 0 { format!(", by {} samples or more", analysis.min_samples) } else { String::new() };
+                format!("analysis $ {command}, every {}{count}", show(analysis.every))
+            }));
+            let risks = unnoticed(environment, weights).into_iter().map(|(weight, time)| match time {
+                Some(time) => format!("{weight} % for up to {}", zero_or(time)),
+                None => format!("{weight} % until somebody notices"),
+            });
+            lines.push(format!("risk     of the requests: {}", risks.collect::<Vec<_>>().join(", ")));
+        }
+        if weights.len() == 1 && rollout.analysis.is_some() {
+            lines.push("analysis none: the release gets all of the traffic at once".to_owned());
+        }
+        if let Some(keep) = rollout.keep.filter(|_| standing.serves.is_some()) {
+            lines.push(format!("keep     what serves now, for {}", show(keep)));
+        }
+        lines.extend(rollout.on_abort.iter().map(|step| format!("on-abort $ {}", visible(&step.command.show()))));
+        lines
+    }
+
     /// Returns how long that may take, and what the way back would be.
     fn times(&self, standing: &Standing) -> [String; 2] {
         let (site, released) = (&self.site, &self.released);
@@ -170,7 +211,7 @@ impl Prospect<'_> {
         let (environment, kind) = (site.environment, &delivery.target_of(site.environment).kind);
         let soak = soak_left(delivery, environment, &self.history, &released.release, Timestamp::now());
         let back = standing.last_verified(Some(&released.release)).map(|verified| &verified.release);
-        let Forecast { shortest, longest, back: time } = forecast(environment, kind, soak, back.is_some());
+        let Forecast { shortest, longest, back: time } = forecast(environment, kind, soak, self.weights(standing), back.is_some());
         let shown = |time: Option<std::time::Duration>| time.map_or_else(|| "unlimited".to_owned(), zero_or);
         let times = format!("time     shortest {}, longest {}", zero_or(shortest), shown(longest));
         let (_, before_slot) = site.slots(standing);

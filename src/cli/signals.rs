@@ -1,10 +1,13 @@
 //! Ctrl-C and its kin: the first ends the run with grace, the second at once; one more, seconds later, ends a shipway that hangs and
 //! leaves the steps to the guard.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag::register_usize;
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::exit;
 
@@ -14,30 +17,61 @@ use crate::exec::cancel::Interruption;
 /// How long the end of a run may take after the second signal.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// Who is told of signals now, in the whole process.
+static HEARING: Mutex<Hearing> = Mutex::new(Hearing { end: None, killed_at: None });
+
+/// The signal that came last; 0 for none. It is written where the signal arrives, before whoever is told of it has a turn.
+static CAME: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
+
+/// Who is told of signals.
+struct Hearing {
+    end: Option<Box<dyn FnMut(i32) -> Interruption + Send>>,
+    killed_at: Option<Instant>,
+}
+
+impl Hearing {
+    fn hear(&mut self, signal: i32) {
+        match self.end.as_mut().map_or(Interruption::First, |end| end(signal)) {
+            Interruption::First => {}
+            Interruption::Second => self.killed_at = Some(Instant::now()),
+            // The killing is under way; only where it hangs is more asked for.
+            Interruption::Later if self.killed_at.is_some_and(|at| at.elapsed() < PATIENCE) => {}
+            Interruption::Later => exit(128 + signal),
+        }
+    }
+}
+
 /// Hears signals from here on. One that the caller of shipway ignores stays ignored, as `nohup` and background jobs of scripts expect.
 pub(super) fn listen(interrupter: Interrupter) -> std::io::Result<()> {
     hear(move |signal| interrupter.interrupt(signal))
 }
 
-/// The same for whoever has more to end than one run: `end` is told of each signal, and says which time it was.
-pub(super) fn hear(mut end: impl FnMut(i32) -> Interruption + Send + 'static) -> std::io::Result<()> {
-    let ignored = ignored();
-    let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| ignored & (1 << (signal - 1)) == 0);
-    let mut signals = Signals::new(wanted)?;
-    // It lives as long as the process: there is nothing to wait for.
-    let _forever = thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        let mut killed_at: Option<Instant> = None;
-        for signal in signals.forever() {
-            match end(signal) {
-                Interruption::First => {}
-                Interruption::Second => killed_at = Some(Instant::now()),
-                // The killing is under way; only where it hangs is more asked for.
-                Interruption::Later if killed_at.is_some_and(|at| at.elapsed() < PATIENCE) => {}
-                Interruption::Later => exit(128 + signal),
-            }
+/// The same for whoever has more to end than one run: `end` is told of each signal, and says which time it was. Whoever heard them before
+/// hears none any more: one thing is done after the other.
+pub(super) fn hear(end: impl FnMut(i32) -> Interruption + Send + 'static) -> std::io::Result<()> {
+    let mut hearing = HEARING.lock().unwrap_or_else(PoisonError::into_inner);
+    if hearing.end.is_none() {
+        let ignored = ignored();
+        let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(move |signal| ignored & (1 << (signal - 1)) == 0);
+        for signal in wanted.clone() {
+            let _for_good = register_usize(signal, CAME.clone(), usize::try_from(signal).unwrap_or_default())?;
         }
-    })?;
+        let mut signals = Signals::new(wanted)?;
+        // It lives as long as the process: there is nothing to wait for.
+        let _forever = thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            for signal in signals.forever() {
+                HEARING.lock().unwrap_or_else(PoisonError::into_inner).hear(signal);
+            }
+        })?;
+    }
+    hearing.end = Some(Box::new(end));
+    hearing.killed_at = None;
     Ok(())
+}
+
+/// Returns the signal that came last since signals are heard, whoever was told of it.
+pub(super) fn came() -> Option<i32> {
+    i32::try_from(CAME.load(Ordering::SeqCst)).ok().filter(|signal| *signal != 0)
 }
 
 /// Returns the set of signals that are ignored, bit by bit (`proc_pid_status(5)`, `SigIgn`).

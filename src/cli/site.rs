@@ -4,12 +4,11 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::Context;
 use jiff::Timestamp;
 
-use super::crew::{Crew, Task};
+use super::crew::Crew;
 use super::depot::{Depot, elsewhere};
 use super::execute::How;
 use super::failing::Failing;
@@ -17,20 +16,20 @@ use super::flags::Global;
 use super::hands::Crewed;
 use super::project::Project;
 use super::screen::Screen;
-use super::signals;
+use super::staff;
 use crate::base::digest::Hash;
 use crate::base::text::visible;
 use crate::delivery::admission::{Asked, Verdict, available, frozen};
-use crate::delivery::command::{Command, told};
+use crate::delivery::command::Command;
 use crate::delivery::directory::Directory;
 use crate::delivery::flag::Flag;
 use crate::delivery::policy;
-use crate::delivery::promote::{Deployment, Left};
-use crate::delivery::rollout::Shape;
+use crate::delivery::promote::Deployment;
+use crate::delivery::rollout::{Shape, Wait};
+use crate::delivery::staff::{Left, Pace};
 use crate::delivery::target::{Candidate, Slot, Target};
-use crate::exec::cancel::Cancel;
 use crate::git::state::Head;
-use crate::ledger::entry::{Cause, Deed, Ending, Phase, Released, Started, short};
+use crate::ledger::entry::{Cause, Deed, Ending, Released, Started, short};
 use crate::ledger::history::History;
 use crate::ledger::shared::Reach;
 use crate::ledger::standing::{Lease, Standing};
@@ -49,6 +48,8 @@ pub(super) struct Site<'s> {
     pub(super) environment: &'s Environment,
     /// The commit whose pipeline and scripts say how.
     pub(super) head: Head,
+    /// How far what is on its way is moved.
+    pub(super) pace: Pace,
     /// Where that is not the commit which is checked out: the file of those who may sign by that one, in which whoever signs has to stand, too.
     pub(super) revised: Option<&'s Path>,
     /// Held while releases are moved there by this process.
@@ -199,37 +200,24 @@ impl Site<'_> {
     pub(super) fn go_on(&self, name: &str, history: History, screen: &mut Screen) -> Result<Exit, Failing> {
         let environment = self.environment;
         let crew = self.crew()?;
-        let shape = self.shape();
-        let mut lines = Vec::new();
-        let left = {
+        let (left, warnings) = {
             let screen = RefCell::new(&mut *screen);
             let mut target = self.target(&crew, &screen)?;
             let folder = self.target(&crew, &screen)?;
-            let mut steps = |phase: Phase, release: &Candidate| {
-                let steps = if phase == Phase::Provision { &environment.provision } else { &environment.verify };
-                let told = told(&environment.name, release, &folder.folder(release), 100);
-                let task = Task { phase: &phase.to_string(), steps, told: &told, lets_stay: false };
-                crew.run(&task, &mut screen.borrow_mut()).map(|_| ())
-            };
+            let mut staff = staff::Crewed { crew: &crew, folder: &*folder, screen: &screen, warnings: Vec::new(), cancel: None };
             let find = |id: &str, slot: Option<&str>| self.candidate(id, slot);
-            let mut say = |line: &str| lines.push(line.to_owned());
-            let journal = &self.depot.journal;
-            let cancel = Arc::new(Cancel::new().context("no pipe can be made")?);
-            let heard = cancel.clone();
-            signals::hear(move |signal| heard.interrupt(signal)).context("signals cannot be heard")?;
             let mut deployment = Deployment {
                 environment: &environment.name,
-                shape,
-                journal,
+                shape: self.shape(),
+                pace: self.pace,
+                journal: &self.depot.journal,
                 target: &mut *target,
-                steps: &mut steps,
+                staff: &mut staff,
                 find: &find,
-                say: &mut say,
-                signal: &|| cancel.signal(),
             };
-            deployment.go_on(name, history)?
+            (deployment.go_on(name, history)?, staff.warnings)
         };
-        lines.iter().for_each(|line| screen.warn(line));
+        warnings.iter().for_each(|line| screen.warn(line));
         self.depot.tell(screen);
         self.conclude(left, screen)
     }
@@ -246,6 +234,10 @@ impl Site<'_> {
                 ));
                 return Ok(Exit::Interrupted(signal));
             }
+            Left::Waits(wait) => {
+                screen.say(&self.waits(wait));
+                return Ok(Exit::Waiting);
+            }
             Left::Taken(lease) => {
                 let unlocked = || format!("{environment}: unlocked by somebody; `shipway promote {environment}` goes on");
                 screen.say(&lease.map_or_else(unlocked, |lease| locked(self.environment, &lease)));
@@ -259,7 +251,13 @@ impl Site<'_> {
             Left::Ended(ending, reason) => (ending, reason.unwrap_or_default()),
         };
         let (exit, line) = match ending {
-            Ending::Verified => (Exit::Passed, format!("{environment}: {serves} serves, verified")),
+            Ending::Verified => {
+                let kept = standing.kept.map(|kept| {
+                    let before = kept.deployment.started.before.unwrap_or_default();
+                    format!("; {} is kept {}", name_of(&history, &before), Wait::Until(kept.until))
+                });
+                (Exit::Passed, format!("{environment}: {serves} serves, verified{}", kept.unwrap_or_default()))
+            }
             Ending::Unchanged => (Exit::Failed, format!("{environment}: nothing was changed, {serves} serves: {}", visible(&reason))),
             Ending::RolledBack => (Exit::RolledBack, format!("{environment}: rolled back, {serves} serves: {}", visible(&reason))),
             Ending::RollbackFailed => {
@@ -275,11 +273,22 @@ impl Site<'_> {
         Ok(exit)
     }
 
+    /// Says what a deployment waits for.
+    fn waits(&self, wait: Option<Wait>) -> String {
+        let name = &self.environment.name;
+        match wait {
+            Some(wait @ Wait::Until(_)) => format!("{name}: waits {wait}; then `shipway promote {name}` or `shipway settle` goes on"),
+            Some(wait @ Wait::Resume) => format!("{name}: waits {wait}: `shipway resume {name} --reason R`, then `shipway promote {name}`"),
+            None => format!("{name}: one step is made; `shipway promote {name}` goes on"),
+        }
+    }
+
     /// Returns which phases there are.
-    fn shape(&self) -> Shape {
+    pub(super) fn shape(&self) -> Shape<'_> {
         let environment = self.environment;
         let replaces = self.commands().is_some_and(|commands| commands.slots.is_empty());
-        Shape { provisions: !environment.provision.is_empty(), verifies: !environment.verify.is_empty(), replaces }
+        let (provisions, verifies) = (!environment.provision.is_empty(), !environment.verify.is_empty());
+        Shape { provisions, verifies, replaces, rollout: &environment.rollout }
     }
 
     fn commands(&self) -> Option<&Commands> {

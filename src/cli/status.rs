@@ -12,6 +12,8 @@ use super::screen::Screen;
 use super::site::{Site, holder, in_slot, name_of};
 use crate::base::text::visible;
 use crate::delivery::drift::Drift;
+use crate::delivery::rollout::{Wait, picture};
+use crate::delivery::staff::Pace;
 use crate::ledger::entry::short;
 use crate::ledger::history::{History, Recorded};
 use crate::ledger::standing::Standing;
@@ -57,7 +59,7 @@ pub(super) fn status(global: &Global, arguments: &Status, screen: &mut Screen) -
         let standing = history.standing(&environment.name);
         let drift = if arguments.drift { Some(drift(global, &project, &depot, environment, &standing, screen)?) } else { None };
         match drift.transpose() {
-            Ok(drift) => looks.push((&*environment.name, standing, drift)),
+            Ok(drift) => looks.push((environment, standing, drift)),
             Err(exit) => return Ok(exit),
         }
     }
@@ -67,7 +69,7 @@ pub(super) fn status(global: &Global, arguments: &Status, screen: &mut Screen) -
 }
 
 /// How an environment stands, and what its target says where that was asked.
-type Look<'l> = (&'l str, Standing, Option<Drift>);
+type Look<'l> = (&'l Environment, Standing, Option<Drift>);
 
 fn show(history: &History, looks: &[Look<'_>], format: Format, screen: &mut Screen) {
     if format == Format::Json {
@@ -78,11 +80,11 @@ fn show(history: &History, looks: &[Look<'_>], format: Format, screen: &mut Scre
     if looks.is_empty() {
         screen.print("the pipeline has no environments\n");
     }
-    let width = looks.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
+    let width = looks.iter().map(|(environment, ..)| environment.name.len()).max().unwrap_or(0);
     for (environment, standing, drift) in looks {
-        let name = screen.out_theme.strong(&format!("{environment:<width$}"));
-        let mut words = describe(history, standing);
-        words.extend(history.open_incidents(environment).iter().map(|incident| {
+        let name = screen.out_theme.strong(&format!("{:<width$}", environment.name));
+        let mut words = describe(history, standing, environment);
+        words.extend(history.open_incidents(&environment.name).iter().map(|incident| {
             let since = incident.opened.strftime("%Y-%m-%d %H:%M:%SZ");
             format!("incident {} since {since}: {}", short(&incident.id), visible(&incident.reason))
         }));
@@ -101,12 +103,12 @@ fn drift(
     screen: &mut Screen,
 ) -> Result<Result<Drift, Exit>, Failing> {
     let Some(head) = depot.repository().head()? else { return Ok(Ok(Drift::unknown("there is no commit yet"))) };
-    let site = Site { global, project, depot, environment, head, revised: None, _lock: None };
+    let site = Site { global, project, depot, environment, head, pace: Pace::Due, revised: None, _lock: None };
     site.drift(&depot.journal.read()?, standing, screen)
 }
 
 /// Returns how an environment stands, in words.
-fn describe(history: &History, standing: &Standing) -> Vec<String> {
+fn describe(history: &History, standing: &Standing, environment: &Environment) -> Vec<String> {
     let mut words = Vec::new();
     match (&standing.lost, &standing.serves) {
         (Some(reason), _) => words.push(format!("not known: {}", visible(reason))),
@@ -126,6 +128,13 @@ fn describe(history: &History, standing: &Standing) -> Vec<String> {
         let held = ongoing.lease.as_ref().map(|lease| format!(", {}", holder(lease))).unwrap_or_default();
         let slot = in_slot(ongoing.started.slot.as_deref());
         words.push(format!("{}{slot} {way}{held}", name_of(history, &ongoing.started.release)));
+        if let Some(share) = ongoing.share.as_ref().filter(|_| ongoing.turned.is_none() && environment.rollout.weights.len() > 1) {
+            words.push(picture(&environment.rollout.weights, Some(share)));
+        }
+    }
+    if let Some(kept) = &standing.kept {
+        let before = kept.deployment.started.before.as_deref().unwrap_or_default();
+        words.push(format!("{} is kept {}", name_of(history, before), Wait::Until(kept.until)));
     }
     if let Some((reason, actor, _)) = &standing.paused {
         words.push(format!("paused by {}: {}", visible(&actor.name), visible(reason)));
@@ -133,7 +142,8 @@ fn describe(history: &History, standing: &Standing) -> Vec<String> {
     words
 }
 
-fn object(history: &History, (name, standing, drift): &Look<'_>) -> Value {
+fn object(history: &History, (environment, standing, drift): &Look<'_>) -> Value {
+    let name = &*environment.name;
     let release = |id: &str| json!({ "id": id, "name": name_of(history, id) });
     let mut object = json!({
         "environment": name,
@@ -145,10 +155,16 @@ fn object(history: &History, (name, standing, drift): &Look<'_>) -> Value {
             "deployment": ongoing.deployment,
             "release": release(&ongoing.started.release),
             "slot": ongoing.started.slot,
+            "weight": ongoing.share.as_ref().filter(|_| ongoing.turned.is_none()).map(|share| share.weight),
             "since": ongoing.since.to_string(),
             "actor": ongoing.actor,
             "held": ongoing.lease.as_ref().map(|lease| json!({ "actor": lease.actor, "until": lease.until.to_string() })),
             "back": ongoing.turned.as_ref().map(|back| &back.reason),
+        })),
+        "kept": standing.kept.as_ref().map(|kept| json!({
+            "release": kept.deployment.started.before.as_deref().map(release),
+            "slot": kept.deployment.started.before_slot,
+            "until": kept.until.to_string(),
         })),
         "paused": standing.paused.as_ref().map(|(reason, actor, at)| json!({ "reason": reason, "actor": actor, "at": at.to_string() })),
         "lost": standing.lost,

@@ -11,7 +11,7 @@ use crate::base::glob::{Glob, within};
 use crate::base::{duration, nearest};
 use crate::model::environment::{Admission, Analysis, ApprovalRule, Environment, EnvironmentId, Pause, Rollout};
 use crate::model::freeze::{Freeze, Moment, Span};
-use crate::model::target::{Target, TargetId};
+use crate::model::target::{Kind, Target, TargetId};
 
 /// Keys that are not taken from the environment that one is like: they say what lies before an environment, which is another thing for
 /// each.
@@ -110,6 +110,9 @@ impl<'f> Environments<'f> {
         // Where a release goes is not settled while it is asked whether it may.
         let gates = list("gates", KNOWN);
         let rollout = rollout(&mut builder, fields, on_abort, &known);
+        if let Some(target) = target.map(|id| &self.targets[id.0 as usize].1) {
+            check_room(&rollout, target, fields, builder.problems);
+        }
         Some(Environment {
             name: name.value.as_str().into(),
             like: like.and_then(id),
@@ -269,6 +272,28 @@ fn pause(fields: &Fields, problems: &mut Vec<Diagnostic>) -> Pause {
             problems.push(Diagnostic::error(message, fields.span("pause"), "not a pause").help(help));
             Duration::ZERO
         })),
+    }
+}
+
+/// Says which keys ask for two releases at a time where the target has room for one.
+fn check_room(rollout: &Rollout, target: &Target, fields: &Fields, problems: &mut Vec<Diagnostic>) {
+    let name = &target.name;
+    let (weights, keep) = match &target.kind {
+        Kind::Directory(_) => (Some(format!("the target `{name}` is a directory, whose link leads to one release")), None),
+        Kind::Command(commands) if commands.slots.is_empty() => {
+            let why = format!("the target `{name}` has no `slots`, so what is started takes the place of what serves");
+            (Some(why.clone()), Some(why))
+        }
+        Kind::Command(commands) if commands.shift.is_none() => {
+            (Some(format!("the target `{name}` has no `shift`, so nothing gives a release its share of the traffic")), None)
+        }
+        Kind::Command(_) | Kind::Process(_) | Kind::Flag(_) => (None, None),
+    };
+    if let Some(why) = weights.filter(|_| rollout.weights != [100]) {
+        problems.push(Diagnostic::error(why, fields.span("rollout"), "needs two at a time").help("rollout = [100]"));
+    }
+    if let Some(why) = keep.filter(|_| rollout.keep.is_some()) {
+        problems.push(Diagnostic::error(why, fields.span("keep"), "nothing is kept").help("take it out, or give the target two slots"));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::environment::Environment;
+use crate::model::environment::{Environment, Pause};
 use crate::model::stage::Step;
 use crate::model::target::{Commands, Kind};
 
@@ -17,8 +17,9 @@ pub struct Forecast {
     pub back: Option<Duration>,
 }
 
-/// Returns what may be said of a deployment that still has to wait for `soak`; `has_before` tells whether there is a release to go back to.
-pub fn forecast(environment: &Environment, kind: &Kind, soak: Duration, has_before: bool) -> Forecast {
+/// Returns what may be said of a deployment that still has to wait for `soak`; `weights` are the shares of the traffic that the release gets, and
+/// `has_before` tells whether there is a release to go back to.
+pub fn forecast(environment: &Environment, kind: &Kind, soak: Duration, weights: &[u8], has_before: bool) -> Forecast {
     let limit = environment.timeout;
     let of = |steps: &[Step]| within(steps, limit);
     let commands = if let Kind::Command(commands) = kind { Some(&**commands) } else { None };
@@ -34,7 +35,40 @@ pub fn forecast(environment: &Environment, kind: &Kind, soak: Duration, has_befo
     // Each gate is asked by itself.
     let gates = all(environment.admission.gates.iter().map(|gate| of(std::slice::from_ref(gate))));
     let back = if has_before { all([start, shift, verify, stop]) } else { all([shift, stop]) };
-    Forecast { shortest: soak, longest: all([Some(soak), gates, of(&environment.provision), start, shift, verify, stop]), back }
+    let (least, most) = (held(environment, weights, false), held(environment, weights, true));
+    let shortest = soak.saturating_add(least.unwrap_or_default());
+    let shifts = all(weights.iter().map(|_| shift));
+    Forecast { shortest, longest: all([Some(soak), gates, of(&environment.provision), start, shifts, most, verify, stop]), back }
+}
+
+/// Returns how long the release has no more than these shares: at least, or at most.
+fn held(environment: &Environment, weights: &[u8], is_most: bool) -> Option<Duration> {
+    let rollout = &environment.rollout;
+    let one = match rollout.pause {
+        Pause::Manual if is_most => None,
+        Pause::Manual => Some(Duration::ZERO),
+        Pause::For(time) => Some(time),
+    };
+    let more = rollout.analysis.as_ref().filter(|_| is_most).map_or(Some(Duration::ZERO), |analysis| {
+        // Once the time is over it is asked until it says yes, or has said too often that it cannot: at most so often.
+        let looks = analysis.failures.saturating_add(1).saturating_mul(analysis.errors.saturating_add(1));
+        let look = within(std::slice::from_ref(&analysis.run), environment.timeout)?;
+        Some(look.saturating_add(analysis.every.max(look).saturating_mul(looks)))
+    });
+    all(weights.iter().filter(|weight| **weight < 100).map(|_| all([one, more])))
+}
+
+/// Returns for each share of the traffic below all how long a release that does not work may have it before that is noticed; `None` where nothing
+/// says.
+pub fn unnoticed(environment: &Environment, weights: &[u8]) -> Vec<(u8, Option<Duration>)> {
+    let rollout = &environment.rollout;
+    let time = match (&rollout.analysis, rollout.pause) {
+        // It is asked only when somebody comes.
+        (_, Pause::Manual) => None,
+        (Some(analysis), Pause::For(_)) => Some(analysis.every.saturating_mul(analysis.failures.saturating_add(1))),
+        (None, Pause::For(time)) => Some(time),
+    };
+    weights.iter().filter(|weight| **weight < 100).map(|weight| (*weight, time)).collect()
 }
 
 /// Returns the time after which steps that have this limit together have ended.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crossbeam_channel::{RecvTimeoutError, bounded};
 
 use crate::exec::processes::Apart;
-use crate::ledger::entry::{Cause, Deed, Held};
+use crate::ledger::entry::{Cause, Deed, Held, Unlocked};
 use crate::ledger::error::LedgerError;
 use crate::ledger::history::History;
 use crate::ledger::journal::Journal;
@@ -39,6 +39,22 @@ pub fn seize(journal: &Journal, environment: &str, deployment: &str) -> Result<H
         let now = history.standing(environment).ongoing.filter(|now| now.deployment == deployment)?;
         (!journal.holds(&now)).then(|| held(environment, deployment))
     })
+}
+
+/// Leaves a deployment that waits to whoever comes next, where it is on us.
+///
+/// # Errors
+/// Where the ledger cannot be read or written.
+pub(super) fn release(journal: &Journal, environment: &str, ongoing: &Ongoing) -> Result<(), LedgerError> {
+    if !journal.is_shared() {
+        return Ok(());
+    }
+    journal.add(Reach::Most, &mut |history| {
+        let now = history.standing(environment).ongoing.filter(|now| now.deployment == ongoing.deployment)?;
+        let (environment, deployment) = (environment.to_owned(), ongoing.deployment.clone());
+        journal.holds(&now).then(|| Deed::Unlocked(Unlocked { environment, deployment, reason: "it waits".to_owned() }))
+    })?;
+    Ok(())
 }
 
 /// Works, and keeps the deployment meanwhile: work may take longer than a lease.

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! artifacts on disk --package--> bytes in the vault + manifest, whose hash is the release --archive--> one file for elsewhere
-//! bytes in the vault --unpacked--> a folder --promote: rollout says what is next, directory or command does it--> where it serves
+//! bytes in the vault --unpacked--> a folder --promote: rollout says what is next, directory or command does it, staff the rest--> where it serves
 //! ```
 //!
 //! Stands on the engine, which has made and tested what is released here.
 
 pub mod admission;
+pub mod analysis;
 pub mod approval;
 pub mod archive;
 pub mod command;
@@ -24,6 +25,7 @@ pub mod package;
 pub mod policy;
 pub mod promote;
 pub mod rollout;
+pub mod staff;
 pub mod target;
 pub mod vault;
 

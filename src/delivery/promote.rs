@@ -1,19 +1,27 @@
 //! Brings a release into an environment, or back: phase by phase, each announced in the ledger before and confirmed after, so that whoever
 //! comes next can go on from any instant.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::analysis::{Judged, judge};
 use super::drift::Drift;
-use super::hold::{keeping, reach, take};
-use super::rollout::{Move, Shape, next};
+use super::hold::{keeping, reach, release, take};
+use super::rollout::{Move, Shape, Wait, later, next, picture};
+use super::staff::{Left, Pace, Staff};
 use super::target::{Candidate, Target, TargetError};
-use crate::ledger::entry::{Deed, Ended, Ending, Phase, Phasing, Turned};
+use crate::ledger::entry::{Deed, Ended, Ending, Looked, Phase, Phasing, Turned};
 use crate::ledger::error::LedgerError;
 use crate::ledger::history::History;
 use crate::ledger::journal::Journal;
 use crate::ledger::shared::Reach;
-use crate::ledger::standing::{Lease, Ongoing, Standing};
+use crate::ledger::standing::{Ongoing, Share, Standing};
+use crate::model::environment::Analysis;
 
-/// How a phase of the environment's own steps went.
-pub type Steps<'s> = dyn FnMut(Phase, &Candidate) -> Result<(), TargetError> + 's;
+/// How often somebody who waits looks whether the deployment was told to go back, and how often in the clones that share the ledger.
+const LISTEN: Duration = Duration::from_millis(500);
+const LISTEN_FAR: Duration = Duration::from_secs(15);
 
 /// Returns what the release of an id consists of, and what is known of the slot of this name that it is in.
 pub type Find<'f> = dyn Fn(&str, Option<&str>) -> Result<Candidate, String> + 'f;
@@ -23,19 +31,17 @@ pub struct Deployment<'d> {
     /// The environment.
     pub environment: &'d str,
     /// Which phases it has.
-    pub shape: Shape,
+    pub shape: Shape<'d>,
+    /// How far it is moved.
+    pub pace: Pace,
     /// The ledger.
     pub journal: &'d Journal,
     /// What moves releases.
     pub target: &'d mut dyn Target,
-    /// Runs the environment's steps of a phase.
-    pub steps: &'d mut Steps<'d>,
+    /// Does the rest.
+    pub staff: &'d mut dyn Staff,
     /// Finds releases.
     pub find: &'d Find<'d>,
-    /// Is told what happens, for people.
-    pub say: &'d mut dyn FnMut(&str),
-    /// Returns the signal that came since, if one did. Steps hear of it by themselves; between them somebody has to ask.
-    pub signal: &'d dyn Fn() -> Option<i32>,
 }
 
 impl std::fmt::Debug for Deployment<'_> {
@@ -44,78 +50,233 @@ impl std::fmt::Debug for Deployment<'_> {
     }
 }
 
-/// How a deployment was left.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Left {
-    /// It has ended.
-    Ended(Ending, Option<String>),
-    /// This signal came: whoever comes next goes on.
-    Interrupted(i32),
-    /// It is not on us to go on with it: another clone has it, or nobody.
-    Taken(Option<Lease>),
-    /// It counts for nothing: something was begun after it by somebody who did not know of it.
-    Overtaken,
+/// What comes of a move.
+enum Moved {
+    /// What was done then.
+    On(History),
+    /// It goes no further now.
+    Left(Left),
 }
 
 impl Deployment<'_> {
-    /// Goes on with the deployment of this name, which is on its way in `history`, to its end.
+    /// Goes on with the deployment of this name, which is on its way in `history` or has left something to be ended, as far as the pace says.
     ///
     /// # Errors
     /// Where the ledger cannot be read or written.
     pub fn go_on(&mut self, name: &str, history: History) -> Result<Left, LedgerError> {
-        let mut history = take(self.journal, self.environment, name, history)?;
+        let mut history = self.end_kept(name, history)?;
+        let mut was_asked = false;
         loop {
             let standing = history.standing(self.environment);
             let Some(ongoing) = standing.ongoing.as_ref().filter(|ongoing| ongoing.deployment == name) else {
                 // Ended, perhaps by somebody else.
                 return Ok(history.ended(name).map_or(Left::Overtaken, |(ending, reason)| Left::Ended(ending, reason)));
             };
-            if !self.journal.holds(ongoing) {
-                return Ok(Left::Taken(ongoing.lease.clone()));
-            }
-            let step = next(ongoing, self.shape);
-            history = match step {
-                Move::End(result) => {
-                    let reason = ongoing.turned.as_ref().map(|back| back.reason.clone());
-                    self.record(ongoing, step, || Deed::Ended(self.ended(name, result, reason.clone())))?
-                }
-                Move::Do(phase) => {
-                    if let Some(signal) = (self.signal)() {
-                        return Ok(Left::Interrupted(signal));
-                    }
-                    let begun = self.record(ongoing, step, || Deed::Doing(self.phasing(name, phase)))?;
-                    if !self.is_at(&begun, ongoing, step) {
-                        // It was told to go back, was ended, or is on another clone, meanwhile.
-                        history = begun;
-                        continue;
-                    }
-                    let (journal, environment) = (self.journal, self.environment);
-                    match keeping(journal, environment, ongoing, || self.perform(phase, ongoing, &standing, &begun)) {
-                        Ok(()) => self.record(ongoing, step, || Deed::Done(self.phasing(name, phase)))?,
-                        Err(TargetError::Interrupted(signal)) => return Ok(Left::Interrupted(signal)),
-                        Err(TargetError::Failed(reason)) => self.fail(ongoing, step, phase, &reason)?,
-                    }
-                }
+            let now = Timestamp::now();
+            let step = next(ongoing, self.shape, now);
+            let leaves = match step {
+                Move::Wait(Wait::Until(_)) => self.pace != Pace::Through,
+                Move::Wait(Wait::Resume) => true,
+                Move::Do(_) | Move::Look(..) | Move::End(_) => false,
             };
+            if let (true, Move::Wait(wait)) = (leaves, step) {
+                release(self.journal, self.environment, ongoing)?;
+                return Ok(Left::Waits(Some(wait)));
+            }
+            if !self.journal.holds(ongoing) {
+                if was_asked {
+                    return Ok(Left::Taken(ongoing.lease.clone()));
+                }
+                history = take(self.journal, self.environment, name, history)?;
+                was_asked = true;
+                continue;
+            }
+            // Who loses it from here on does not take it again.
+            was_asked = true;
+            if let (Move::Do(_) | Move::Look(..), Err(TargetError::Interrupted(signal))) = (step, self.staff.wait(Duration::ZERO)) {
+                // It came while nothing ran that it ends.
+                return Ok(Left::Interrupted(signal));
+            }
+            match self.make(step, ongoing, &standing, now)? {
+                Moved::On(then) => history = then,
+                Moved::Left(left) => return Ok(left),
+            }
         }
     }
 
+    /// Makes one move.
+    fn make(&mut self, step: Move, ongoing: &Ongoing, standing: &Standing, now: Timestamp) -> Result<Moved, LedgerError> {
+        let name = &ongoing.deployment;
+        match step {
+            Move::End(result) => {
+                let stuck = ongoing.turned.as_ref().and_then(|back| back.stuck.clone());
+                let reason = stuck.or_else(|| ongoing.turned.as_ref().map(|back| back.reason.clone()));
+                let keep = self.shape.keep(ongoing).filter(|_| result == Ending::Verified);
+                let kept_until = keep.map(|keep| later(now, keep));
+                self.record(ongoing, step, now, || Deed::Ended(Ended { kept_until, ..self.ended(name, result, reason.clone()) }))
+                    .map(Moved::On)
+            }
+            Move::Do(phase) => {
+                let begun = self.record(ongoing, step, now, || Deed::Doing(self.phasing(name, phase)))?;
+                if !self.is_at(&begun, ongoing, step, now) {
+                    // It was told to go back, was ended, or is on another clone, meanwhile.
+                    return Ok(Moved::On(begun));
+                }
+                let (journal, environment) = (self.journal, self.environment);
+                match keeping(journal, environment, ongoing, || self.perform(phase, ongoing, standing, &begun)) {
+                    Ok(()) => {
+                        let done = self.record(ongoing, step, now, || Deed::Done(self.phasing(name, phase)))?;
+                        self.after(phase, name, done)
+                    }
+                    Err(TargetError::Interrupted(signal)) => Ok(Moved::Left(Left::Interrupted(signal))),
+                    Err(TargetError::Failed(reason)) => self.fail(ongoing, step, phase, &reason, now).map(Moved::On),
+                }
+            }
+            Move::Look(weight, wait) => self.look(ongoing, step, weight, wait, now),
+            Move::Wait(Wait::Until(until)) => self.sleep(ongoing, until),
+            Move::Wait(wait @ Wait::Resume) => Ok(Moved::Left(Left::Waits(Some(wait)))),
+        }
+    }
+
+    /// Says how far it is with a new share of the traffic; whoever makes one step leaves it there.
+    fn after(&mut self, phase: Phase, name: &str, done: History) -> Result<Moved, LedgerError> {
+        let ongoing = done.standing(self.environment).ongoing.filter(|ongoing| ongoing.deployment == name);
+        let Some(ongoing) = ongoing.filter(|ongoing| ongoing.turned.is_none() && matches!(phase, Phase::Shift(_))) else {
+            return Ok(Moved::On(done));
+        };
+        let wait = match next(&ongoing, self.shape, Timestamp::now()) {
+            Move::Wait(wait) | Move::Look(_, Some(wait)) => Some(wait),
+            Move::Do(_) | Move::Look(_, None) | Move::End(_) => None,
+        };
+        let weights = self.shape.weights(&ongoing);
+        if weights.len() > 1 {
+            let waits = wait.filter(|_| self.pace == Pace::Through).map(|wait| format!("; waits {wait}"));
+            self.staff.say(&(picture(weights, ongoing.share.as_ref()) + &waits.unwrap_or_default()));
+        }
+        if self.pace != Pace::Step || phase == Phase::Shift(100) {
+            return Ok(Moved::On(done));
+        }
+        release(self.journal, self.environment, &ongoing)?;
+        Ok(Moved::Left(Left::Waits(wait)))
+    }
+
+    /// Looks how the new release does, and judges that.
+    fn look(&mut self, ongoing: &Ongoing, step: Move, weight: u8, wait: Option<Wait>, now: Timestamp) -> Result<Moved, LedgerError> {
+        let started = &ongoing.started;
+        let (Some(share), Some(analysis), Some(before)) = (&ongoing.share, &self.shape.rollout.analysis, &started.before) else {
+            return Ok(Moved::Left(Left::Waits(wait)));
+        };
+        let found = (self.find)(&started.release, started.slot.as_deref())
+            .and_then(|canary| Ok((canary, (self.find)(before, started.before_slot.as_deref())?)));
+        let (canary, stable) = match found {
+            Ok(found) => found,
+            Err(reason) => return self.fail(ongoing, step, Phase::Analyse(weight), &reason, now).map(Moved::On),
+        };
+        let (journal, environment) = (self.journal, self.environment);
+        let look = match keeping(journal, environment, ongoing, || self.staff.look(&canary, &stable, weight)) {
+            Ok(look) => look,
+            Err(TargetError::Interrupted(signal)) => return Ok(Moved::Left(Left::Interrupted(signal))),
+            Err(TargetError::Failed(reason)) => return self.fail(ongoing, step, Phase::Analyse(weight), &reason, now).map(Moved::On),
+        };
+        let name = &ongoing.deployment;
+        let history = match judge(&look, analysis, share, wait) {
+            Judged::Passed => {
+                let done = || Deed::Done(self.phasing(name, Phase::Analyse(weight)));
+                return self.record(ongoing, step, now, done).map(Moved::On);
+            }
+            Judged::Back(reason) => return self.fail(ongoing, step, Phase::Analyse(weight), &reason, now).map(Moved::On),
+            Judged::Again(None) => self.journal.read()?,
+            Judged::Again(Some((answer, reason))) => {
+                let (environment, deployment) = (self.environment.to_owned(), name.clone());
+                let looked = Looked { environment, deployment, weight, answer, reason: Some(reason).filter(|reason| !reason.is_empty()) };
+                self.record(ongoing, step, now, || Deed::Looked(looked.clone()))?
+            }
+        };
+        self.look_again(ongoing, share, analysis, wait, now, history)
+    }
+
+    /// Waits until the next look, or leaves that to whoever comes next.
+    fn look_again(
+        &mut self,
+        ongoing: &Ongoing,
+        share: &Share,
+        analysis: &Analysis,
+        wait: Option<Wait>,
+        now: Timestamp,
+        history: History,
+    ) -> Result<Moved, LedgerError> {
+        let is_same = |now: &Ongoing| now.deployment == ongoing.deployment && now.turned.is_none();
+        if !history
+            .standing(self.environment)
+            .ongoing
+            .is_some_and(|now| is_same(&now) && now.share.is_some_and(|at| at.since == share.since))
+        {
+            return Ok(Moved::On(history));
+        }
+        let due = later(now, analysis.every);
+        let due = if let Some(Wait::Until(until)) = wait { due.min(until) } else { due };
+        if self.pace == Pace::Through && wait != Some(Wait::Resume) {
+            return self.sleep(ongoing, due);
+        }
+        release(self.journal, self.environment, ongoing)?;
+        Ok(Moved::Left(Left::Waits(wait.or(Some(Wait::Until(due))))))
+    }
+
+    /// Waits until then, or until something is said of the deployment.
+    fn sleep(&mut self, ongoing: &Ongoing, until: Timestamp) -> Result<Moved, LedgerError> {
+        let (journal, environment) = (self.journal, self.environment);
+        let is_as_it_was = |history: &History| {
+            let now = history.standing(environment).ongoing;
+            now.is_some_and(|now| Ongoing { lease: None, ..now } == Ongoing { lease: None, ..ongoing.clone() })
+        };
+        let (mut listened, mut head) = (Timestamp::now(), None);
+        keeping(journal, environment, ongoing, || {
+            loop {
+                let (now, last) = (Timestamp::now(), journal.head()?);
+                let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+                if left.is_zero() || (last != head && !is_as_it_was(&journal.read()?)) {
+                    return Ok(Moved::On(journal.read()?));
+                }
+                head = last;
+                match self.staff.wait(left.min(LISTEN)) {
+                    Ok(()) => {}
+                    Err(TargetError::Failed(_)) => std::thread::sleep(left.min(LISTEN)),
+                    Err(TargetError::Interrupted(signal)) => return Ok(Moved::Left(Left::Interrupted(signal))),
+                }
+                if later(listened, LISTEN_FAR) <= now {
+                    // What cannot be heard now is heard another time.
+                    let _another_time = journal.sync();
+                    listened = now;
+                }
+            }
+        })
+    }
+
+    /// Begins to end what this deployment has left ready, if that is still so.
+    fn end_kept(&self, name: &str, history: History) -> Result<History, LedgerError> {
+        let is_kept = |history: &History| history.standing(self.environment).kept.is_some_and(|kept| kept.deployment.deployment == name);
+        if !is_kept(&history) {
+            return Ok(history);
+        }
+        self.journal.add(Reach::All, &mut |history| is_kept(history).then(|| Deed::Doing(self.phasing(name, Phase::Stop))))
+    }
+
     /// Adds `deed`, if `step` is still what is to be done for the deployment, and that on us.
-    fn record(&self, ongoing: &Ongoing, step: Move, deed: impl Fn() -> Deed) -> Result<History, LedgerError> {
+    fn record(&self, ongoing: &Ongoing, step: Move, now: Timestamp, deed: impl Fn() -> Deed) -> Result<History, LedgerError> {
         // That it turns back is the first step of the way back.
-        let reach = if matches!(deed(), Deed::Turned(_)) { Reach::Here } else { reach(ongoing) };
+        let reach = if matches!(deed(), Deed::Turned(_) | Deed::Stuck(_)) { Reach::Here } else { reach(ongoing) };
         self.journal.add(reach, &mut |history| {
             let is_said = |deed: &Deed| history.entries.last().is_some_and(|last| last.entry.deed == *deed);
             // After a kill it may stand there already.
-            Some(deed()).filter(|deed| self.is_at(history, ongoing, step) && !is_said(deed))
+            Some(deed()).filter(|deed| self.is_at(history, ongoing, step, now) && !is_said(deed))
         })
     }
 
     /// Tells whether `step` is what is to be done now for the deployment, by us, in the direction in which it went.
-    fn is_at(&self, history: &History, ongoing: &Ongoing, step: Move) -> bool {
-        let now = history.standing(self.environment).ongoing.filter(|now| now.deployment == ongoing.deployment);
-        now.is_some_and(|now| {
-            now.turned.is_some() == ongoing.turned.is_some() && next(&now, self.shape) == step && self.journal.holds(&now)
+    fn is_at(&self, history: &History, ongoing: &Ongoing, step: Move, now: Timestamp) -> bool {
+        let then = history.standing(self.environment).ongoing.filter(|then| then.deployment == ongoing.deployment);
+        then.is_some_and(|then| {
+            then.turned.is_some() == ongoing.turned.is_some() && next(&then, self.shape, now) == step && self.journal.holds(&then)
         })
     }
 
@@ -125,15 +286,18 @@ impl Deployment<'_> {
         if phase == Phase::Stop {
             return self.stop(ongoing, standing);
         }
+        if phase == Phase::Tell {
+            return self.tell(ongoing);
+        }
         let release = (self.find)(id, slot).map_err(TargetError::Failed)?;
         match phase {
-            Phase::Provision | Phase::Verify => (self.steps)(phase, &release),
+            Phase::Provision | Phase::Verify => self.staff.run(phase, &release),
             Phase::Start => self.target.start(&release),
             Phase::Shift(weight) => {
                 self.target.shift(&release, weight)?;
                 if weight == 100 { self.check(&release, history) } else { Ok(()) }
             }
-            Phase::Stop => Ok(()),
+            Phase::Analyse(_) | Phase::Stop | Phase::Tell => Ok(()),
         }
     }
 
@@ -156,7 +320,21 @@ impl Deployment<'_> {
         let kept: Vec<String> = [serving, good, ongoing.started.before.clone()].into_iter().flatten().collect();
         // What serves was shown to work: what is left behind it is no reason to take it away.
         match gone.map_err(TargetError::Failed).and_then(|gone| self.target.stop(gone.as_ref(), &kept)) {
-            Err(TargetError::Failed(reason)) => (self.say)(&reason),
+            Err(TargetError::Failed(reason)) => self.staff.warn(&reason),
+            Err(interrupted @ TargetError::Interrupted(_)) => return Err(interrupted),
+            Ok(()) => {}
+        }
+        Ok(())
+    }
+
+    /// Tells why it goes back. Whether that works is of no matter for what serves.
+    fn tell(&mut self, ongoing: &Ongoing) -> Result<(), TargetError> {
+        let Some(back) = &ongoing.turned else { return Ok(()) };
+        let reason =
+            back.stuck.as_ref().map_or_else(|| back.reason.clone(), |stuck| format!("{}; the rollback failed: {stuck}", back.reason));
+        let release = (self.find)(&ongoing.started.release, ongoing.started.slot.as_deref()).map_err(TargetError::Failed);
+        match release.and_then(|release| self.staff.tell(&release, &reason)) {
+            Err(TargetError::Failed(reason)) => self.staff.warn(&format!("{}: {reason}", Phase::Tell)),
             Err(interrupted @ TargetError::Interrupted(_)) => return Err(interrupted),
             Ok(()) => {}
         }
@@ -164,16 +342,12 @@ impl Deployment<'_> {
     }
 
     /// Notes that a phase failed: the deployment goes back, or has failed for good.
-    fn fail(&self, ongoing: &Ongoing, step: Move, phase: Phase, reason: &str) -> Result<History, LedgerError> {
+    fn fail(&self, ongoing: &Ongoing, step: Move, phase: Phase, reason: &str, now: Timestamp) -> Result<History, LedgerError> {
         let (environment, deployment) = (self.environment.to_owned(), ongoing.deployment.clone());
         let reason = format!("{phase}: {reason}");
-        self.record(ongoing, step, || {
-            let (environment, deployment) = (environment.clone(), deployment.clone());
-            if ongoing.turned.is_some() {
-                Deed::Ended(Ended { environment, deployment, result: Ending::RollbackFailed, reason: Some(reason.clone()) })
-            } else {
-                Deed::Turned(Turned { environment, deployment, reason: reason.clone() })
-            }
+        self.record(ongoing, step, now, || {
+            let turned = Turned { environment: environment.clone(), deployment: deployment.clone(), reason: reason.clone() };
+            if ongoing.turned.is_some() { Deed::Stuck(turned) } else { Deed::Turned(turned) }
         })
     }
 
@@ -182,7 +356,7 @@ impl Deployment<'_> {
     }
 
     fn ended(&self, deployment: &str, result: Ending, reason: Option<String>) -> Ended {
-        Ended { environment: self.environment.to_owned(), deployment: deployment.to_owned(), result, reason }
+        Ended { environment: self.environment.to_owned(), deployment: deployment.to_owned(), result, kept_until: None, reason }
     }
 }
 

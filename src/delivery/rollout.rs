@@ -1,115 +1,160 @@
-//! What is to be done next for a deployment: a function of how far it is, and of nothing else, so that whoever goes on after a kill, on
-//! whatever machine, does the same.
+//! What is to be done next for a deployment: a function of how far it is and of the time, and of nothing else, so that whoever goes on after a
+//! kill, on whatever machine, does the same.
 
-use crate::ledger::entry::{Ending, Phase};
-use crate::ledger::standing::Ongoing;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::ledger::entry::{Cause, Ending, Phase};
+use crate::ledger::standing::{Ongoing, Share};
+use crate::model::environment::{Analysis, Pause, Rollout};
 
 /// What is to be done next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Move {
     /// This phase, for the new release or, on the way back, for the one before.
     Do(Phase),
+    /// A look at how the new release does with this share of the traffic; where it does well it goes on, unless something else is waited for.
+    Look(u8, Option<Wait>),
+    /// Nothing now.
+    Wait(Wait),
     /// Nothing: it has ended so.
     End(Ending),
 }
 
-/// The phases that a deployment may have beside those that each has.
+/// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shape {
+pub enum Wait {
+    /// This time.
+    Until(Timestamp),
+    /// Somebody who says to go on.
+    Resume,
+}
+
+impl std::fmt::Display for Wait {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Until(until) => write!(f, "until {}", until.strftime("%Y-%m-%d %H:%M:%SZ")),
+            Self::Resume => f.write_str("for somebody who says to go on"),
+        }
+    }
+}
+
+/// The phases that a deployment may have beside those that each has.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape<'s> {
     /// There are steps that make the environment ready.
     pub provisions: bool,
     /// There are steps that show that a release works.
     pub verifies: bool,
     /// What is started takes the place of what serves.
     pub replaces: bool,
+    /// How a release takes over from the one before.
+    pub rollout: &'s Rollout,
+}
+
+impl Shape<'_> {
+    /// Returns the shares of the traffic that the new release gets one after the other.
+    pub fn weights(&self, ongoing: &Ongoing) -> &[u8] {
+        // Nobody else could take the rest of the traffic; and what was good there needs no trial.
+        let is_tried = ongoing.started.before.is_some() && ongoing.started.cause == Cause::Promote && !self.replaces;
+        if is_tried { &self.rollout.weights } else { &[100] }
+    }
+
+    /// Returns for how long the release before stays ready once the new one is verified.
+    pub fn keep(&self, ongoing: &Ongoing) -> Option<Duration> {
+        let is_there = ongoing.started.before.is_some() && ongoing.started.cause == Cause::Promote && !self.replaces;
+        self.rollout.keep.filter(|_| is_there && !ongoing.is_verified)
+    }
+
+    fn analysis(&self) -> Option<&Analysis> {
+        self.rollout.analysis.as_ref()
+    }
+
+    /// Returns the phases on the way to the new release, in their order.
+    fn way(&self, ongoing: &Ongoing) -> Vec<Phase> {
+        if ongoing.is_verified {
+            return vec![Phase::Stop];
+        }
+        let watched = |weight: u8| (weight < 100 && self.analysis().is_some()).then_some(Phase::Analyse(weight));
+        let shifts = self.weights(ongoing).iter().flat_map(|weight| std::iter::once(Phase::Shift(*weight)).chain(watched(*weight)));
+        let stop = self.keep(ongoing).is_none().then_some(Phase::Stop);
+        [Phase::Provision, Phase::Start].into_iter().chain(shifts).chain([Phase::Verify]).chain(stop).collect()
+    }
+
+    /// Tells whether there is anything to be done in a phase.
+    fn has(&self, phase: Phase) -> bool {
+        match phase {
+            Phase::Provision => self.provisions,
+            Phase::Verify => self.verifies,
+            Phase::Tell => !self.rollout.on_abort.is_empty(),
+            Phase::Start | Phase::Shift(_) | Phase::Analyse(_) | Phase::Stop => true,
+        }
+    }
+
+    fn first(&self, phases: &[Phase], done: &[Phase]) -> Option<Phase> {
+        phases.iter().copied().find(|phase| self.has(*phase) && !done.contains(phase))
+    }
+
+    /// Returns what is waited for before a release gets more than this share.
+    fn wait(&self, ongoing: &Ongoing, share: &Share, now: Timestamp) -> Option<Wait> {
+        if ongoing.is_paused {
+            return Some(Wait::Resume);
+        }
+        match self.rollout.pause {
+            Pause::Manual => (!share.is_resumed).then_some(Wait::Resume),
+            Pause::For(time) => Some(later(share.since, time)).filter(|until| *until > now).map(Wait::Until),
+        }
+    }
 }
 
 /// Returns what is to be done next for `ongoing`.
-pub fn next(ongoing: &Ongoing, shape: Shape) -> Move {
-    let Some(back) = &ongoing.turned else {
-        let phases = [Phase::Provision, Phase::Start, Phase::Shift(100), Phase::Verify, Phase::Stop];
-        return first(&phases, shape, &ongoing.done).map_or(Move::End(Ending::Verified), Move::Do);
-    };
-    let was_touched = ongoing.begun.iter().any(|phase| *phase != Phase::Provision);
-    if !was_touched {
-        return Move::End(Ending::Unchanged);
+pub fn next(ongoing: &Ongoing, shape: Shape<'_>, now: Timestamp) -> Move {
+    if ongoing.turned.is_some() {
+        return next_back(ongoing, shape);
     }
-    let has_taken_over = |phase: &Phase| matches!(phase, Phase::Shift(_)) || (shape.replaces && *phase == Phase::Start);
-    let phases: &[Phase] = match (ongoing.begun.iter().any(has_taken_over), ongoing.started.before.is_some()) {
-        (true, true) => &[Phase::Start, Phase::Shift(100), Phase::Verify, Phase::Stop],
-        (true, false) => &[Phase::Shift(0), Phase::Stop],
-        (false, _) => &[Phase::Stop],
+    let Some(phase) = shape.first(&shape.way(ongoing), &ongoing.done) else { return Move::End(Ending::Verified) };
+    // What was begun is done, whatever was said since.
+    let share = ongoing.share.as_ref().filter(|share| share.weight < 100 && !ongoing.begun.contains(&phase));
+    let Some(share) = share else { return Move::Do(phase) };
+    let wait = shape.wait(ongoing, share, now);
+    let Some(analysis) = shape.analysis().filter(|_| matches!(phase, Phase::Analyse(_))) else {
+        return wait.map_or(Move::Do(phase), Move::Wait);
     };
-    let shape = Shape { provisions: false, ..shape };
-    first(phases, shape, &back.done).map_or(Move::End(Ending::RolledBack), Move::Do)
+    let due = share.looked.map(|looked| later(looked, analysis.every)).filter(|due| *due > now);
+    due.map_or(Move::Look(share.weight, wait), |due| Move::Wait(Wait::Until(due)))
 }
 
-/// Returns the first phase that is not done.
-fn first(phases: &[Phase], shape: Shape, done: &[Phase]) -> Option<Phase> {
-    let is_there = |phase: Phase| match phase {
-        Phase::Provision => shape.provisions,
-        Phase::Verify => shape.verifies,
-        Phase::Start | Phase::Shift(_) | Phase::Stop => true,
+/// Returns what is to be done next for one that goes back.
+fn next_back(ongoing: &Ongoing, shape: Shape<'_>) -> Move {
+    let Some(back) = &ongoing.turned else { return Move::End(Ending::Verified) };
+    let has_taken_over = |phase: &Phase| matches!(phase, Phase::Shift(_)) || (shape.replaces && *phase == Phase::Start);
+    let was_touched = ongoing.begun.iter().any(|phase| *phase != Phase::Provision);
+    let (phases, ending): (&[Phase], Ending) = match (ongoing.begun.iter().any(has_taken_over), ongoing.started.before.is_some()) {
+        _ if back.stuck.is_some() => (&[Phase::Tell], Ending::RollbackFailed),
+        _ if !was_touched => (&[Phase::Tell], Ending::Unchanged),
+        (true, true) => (&[Phase::Start, Phase::Shift(100), Phase::Verify, Phase::Stop, Phase::Tell], Ending::RolledBack),
+        (true, false) => (&[Phase::Shift(0), Phase::Stop, Phase::Tell], Ending::RolledBack),
+        (false, _) => (&[Phase::Stop, Phase::Tell], Ending::RolledBack),
     };
-    phases.iter().copied().find(|phase| is_there(*phase) && !done.contains(phase))
+    shape.first(phases, &back.done).map_or(Move::End(ending), Move::Do)
+}
+
+/// Returns the time so long after another.
+pub fn later(at: Timestamp, time: Duration) -> Timestamp {
+    SignedDuration::try_from(time).ok().and_then(|time| at.checked_add(time).ok()).unwrap_or(Timestamp::MAX)
+}
+
+/// Returns how far a release is on its way through these shares of the traffic, as a small picture.
+pub fn picture(weights: &[u8], share: Option<&Share>) -> String {
+    let at = share.map_or(0, |share| share.weight);
+    let mark = |weight: &u8| match weight.cmp(&at) {
+        std::cmp::Ordering::Less => format!("✓ {weight} %"),
+        std::cmp::Ordering::Equal => format!("▶ {weight} %"),
+        std::cmp::Ordering::Greater => format!("· {weight} %"),
+    };
+    weights.iter().map(mark).collect::<Vec<_>>().join("  ")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ledger::entry::{Actor, Cause, Started};
-    use crate::ledger::standing::Back;
-
-    /// What is done, one after the other, for a deployment that goes back once `turns` were begun.
-    fn way(has_before: bool, replaces: bool, turns: Option<usize>) -> Vec<Phase> {
-        let started = Started {
-            environment: "e".to_owned(),
-            release: "new".to_owned(),
-            before: has_before.then(|| "old".to_owned()),
-            slot: None,
-            before_slot: None,
-            commit: String::new(),
-            plan: String::new(),
-            cause: Cause::Promote,
-            reason: None,
-            accepted_drift: None,
-        };
-        let actor = Actor { name: String::new(), email: String::new(), host: String::new(), clone: None };
-        let (deployment, since) = (String::new(), jiff::Timestamp::UNIX_EPOCH);
-        let mut ongoing = Ongoing { deployment, started, actor, since, begun: Vec::new(), done: Vec::new(), turned: None, lease: None };
-        let shape = Shape { provisions: true, verifies: true, replaces };
-        let mut all = Vec::new();
-        while let Move::Do(phase) = next(&ongoing, shape) {
-            all.push(phase);
-            if let Some(back) = &mut ongoing.turned {
-                back.done.push(phase);
-                continue;
-            }
-            ongoing.begun.push(phase);
-            if turns == Some(ongoing.begun.len()) {
-                ongoing.turned = Some(Back { reason: String::new(), begun: Vec::new(), done: Vec::new() });
-            } else {
-                ongoing.done.push(phase);
-            }
-        }
-        all
-    }
-
-    #[test]
-    fn the_way_back_undoes_what_was_begun() {
-        use Phase::{Provision, Shift, Start, Stop, Verify};
-        assert_eq!(way(true, false, None), [Provision, Start, Shift(100), Verify, Stop]);
-        let back = |has_before, replaces, turns| way(has_before, replaces, Some(turns)).split_off(turns);
-        for replaces in [false, true] {
-            assert_eq!(back(true, replaces, 1), []);
-            for turns in 3..=5 {
-                assert_eq!(back(true, replaces, turns), [Start, Shift(100), Verify, Stop]);
-                assert_eq!(back(false, replaces, turns), [Shift(0), Stop]);
-            }
-        }
-        // What was only started has nothing of the one before, unless it took its place.
-        assert_eq!((back(true, false, 2), back(false, false, 2)), (vec![Stop], vec![Stop]));
-        assert_eq!(back(true, true, 2), [Start, Shift(100), Verify, Stop]);
-        assert_eq!(back(false, true, 2), [Shift(0), Stop]);
-    }
-}
+mod tests;

@@ -27,6 +27,14 @@ pub struct Slot {
     pub values: BTreeMap<String, String>,
 }
 
+impl Candidate {
+    /// Returns where it can be asked: the port of its slot on this machine, or the name of a slot that has none; nothing where there are none.
+    pub fn address(&self) -> String {
+        let Some(slot) = &self.slot else { return String::new() };
+        slot.values.get("port").map_or_else(|| slot.name.clone(), |port| format!("127.0.0.1:{port}"))
+    }
+}
+
 /// What a target says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Observed {

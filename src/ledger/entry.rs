@@ -51,8 +51,12 @@ pub enum Deed {
     Doing(Phasing),
     /// A phase of a deployment was done.
     Done(Phasing),
+    /// Somebody has looked how the release of a deployment does with its share of the traffic.
+    Looked(Looked),
     /// A deployment goes back to the release that served before.
     Turned(Turned),
+    /// What takes a deployment back did not work: nobody knows what serves.
+    Stuck(Turned),
     /// A deployment is over.
     Ended(Ended),
     /// The clone that says so moves a deployment: still, or from here on.
@@ -134,10 +138,42 @@ pub enum Phase {
     Start,
     /// It gets its share of the traffic, in percent.
     Shift(u8),
+    /// It does well with this share, in percent.
+    Analyse(u8),
     /// It is shown to work.
     Verify,
     /// What does not serve any more is ended.
     Stop,
+    /// Whoever wants to know is told that it goes back.
+    Tell,
+}
+
+/// A look at how a release does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Looked {
+    /// In which environment.
+    pub environment: String,
+    /// At which deployment.
+    pub deployment: String,
+    /// With which share of the traffic, in percent.
+    pub weight: u8,
+    /// How it does.
+    pub answer: Answer,
+    /// More about that, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What somebody says who has looked how a release does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// Well.
+    Yes,
+    /// Not well.
+    No,
+    /// That cannot be told.
+    Unsure,
 }
 
 /// A deployment that goes back.
@@ -160,6 +196,9 @@ pub struct Ended {
     pub deployment: String,
     /// How.
     pub result: Ending,
+    /// Until when the release before stays ready, if it does.
+    #[serde(default, rename = "kept-until", skip_serializing_if = "Option::is_none")]
+    pub kept_until: Option<Timestamp>,
     /// Why, where it is not as it was meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -243,7 +282,8 @@ impl Deed {
             Self::Released(_) => None,
             Self::Started(started) => Some(&started.environment),
             Self::Doing(phasing) | Self::Done(phasing) => Some(&phasing.environment),
-            Self::Turned(turned) => Some(&turned.environment),
+            Self::Looked(looked) => Some(&looked.environment),
+            Self::Turned(turned) | Self::Stuck(turned) => Some(&turned.environment),
             Self::Ended(ended) => Some(&ended.environment),
             Self::Held(held) => Some(&held.environment),
             Self::Unlocked(unlocked) => Some(&unlocked.environment),
@@ -258,7 +298,8 @@ impl Deed {
     pub fn deployment(&self) -> Option<&str> {
         match self {
             Self::Doing(phasing) | Self::Done(phasing) => Some(&phasing.deployment),
-            Self::Turned(turned) => Some(&turned.deployment),
+            Self::Looked(looked) => Some(&looked.deployment),
+            Self::Turned(turned) | Self::Stuck(turned) => Some(&turned.deployment),
             Self::Ended(ended) => Some(&ended.deployment),
             Self::Held(held) => Some(&held.deployment),
             Self::Unlocked(unlocked) => Some(&unlocked.deployment),
@@ -280,8 +321,10 @@ impl std::fmt::Display for Phase {
             Self::Provision => f.write_str("provision"),
             Self::Start => f.write_str("start"),
             Self::Shift(weight) => write!(f, "shift to {weight} %"),
+            Self::Analyse(weight) => write!(f, "analysis at {weight} %"),
             Self::Verify => f.write_str("verify"),
             Self::Stop => f.write_str("stop"),
+            Self::Tell => f.write_str("on-abort"),
         }
     }
 }
@@ -369,6 +412,15 @@ impl std::fmt::Display for Deed {
             Self::Doing(Phasing { environment, phase, .. }) => write!(f, "{environment}: {phase} begins"),
             Self::Done(Phasing { environment, phase, .. }) => write!(f, "{environment}: {phase} is done"),
             Self::Turned(Turned { environment, reason, .. }) => write!(f, "{environment}: goes back: {}", line(reason)),
+            Self::Looked(Looked { environment, weight, answer, .. }) => {
+                let answer = match answer {
+                    Answer::Yes => "yes",
+                    Answer::No => "no",
+                    Answer::Unsure => "could not tell",
+                };
+                write!(f, "{environment}: analysis at {weight} %: {answer}")
+            }
+            Self::Stuck(Turned { environment, reason, .. }) => write!(f, "{environment}: does not come back: {}", line(reason)),
             Self::Ended(Ended { environment, result, .. }) => {
                 let result = match result {
                     Ending::Verified => "verified",

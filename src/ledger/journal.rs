@@ -64,6 +64,14 @@ impl Journal {
         Ok(History { entries: links.iter().map(Recorded::of).collect::<Result<_, _>>()? })
     }
 
+    /// Returns the name of its last entry: as long as it is the same, nothing was added.
+    ///
+    /// # Errors
+    /// Where git is missing or unwilling.
+    pub fn head(&self) -> Result<Option<String>, LedgerError> {
+        Ok(self.repository.leads_to(LEDGER)?)
+    }
+
     /// Adds what `deed` says is to be done, given all that was done before; it is asked again where somebody else was faster. Returns the
     /// history with it; where `deed` says that nothing is to be done, without. `reach` says who must have it.
     ///

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::entry::{Actor, Deed, Ended, Ending, Entry, Phase, Phasing, Started, Turned};
+use super::entry::{Actor, Answer, Deed, Ended, Ending, Entry, Looked, Phase, Phasing, Started, Turned};
 use super::history::{History, Recorded};
 
 /// How long a clone that moves a deployment may be silent about it until another one may go on.
@@ -19,6 +19,8 @@ pub struct Standing {
     pub serves: Option<Serving>,
     /// The deployment that is on its way.
     pub ongoing: Option<Ongoing>,
+    /// What stays ready for now, though it does not serve any more.
+    pub kept: Option<Kept>,
     /// Every time that a release was verified here, the first first.
     pub verified: Vec<Verified>,
     /// The deployments that did not come to their end, with why, the first first.
@@ -53,6 +55,32 @@ pub struct Verified {
     pub at: Timestamp,
 }
 
+/// The release before, which a deployment that is over has left ready.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kept {
+    /// The deployment.
+    pub deployment: Ongoing,
+    /// Until when.
+    pub until: Timestamp,
+}
+
+/// A share of the traffic that a release has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// How much, in percent.
+    pub weight: u8,
+    /// Since when.
+    pub since: Timestamp,
+    /// Somebody has said to go on.
+    pub is_resumed: bool,
+    /// How often it did not do well.
+    pub failures: u32,
+    /// How often in a row, the last time among them, that could not be told.
+    pub errors: u32,
+    /// When that was noted last.
+    pub looked: Option<Timestamp>,
+}
+
 /// A deployment that is on its way.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ongoing {
@@ -68,6 +96,12 @@ pub struct Ongoing {
     pub begun: Vec<Phase>,
     /// Which of them were done.
     pub done: Vec<Phase>,
+    /// The share of the traffic that the new release has, on the way to it.
+    pub share: Option<Share>,
+    /// Somebody has told it to stay as it is for now.
+    pub is_paused: bool,
+    /// It is over, but for the release before, which was kept.
+    pub is_verified: bool,
     /// Once it goes back: why, and which phases were done on that way.
     pub turned: Option<Back>,
     /// Where the ledger is shared: which clone moves it; `None` where the next one may.
@@ -100,6 +134,8 @@ pub struct Back {
     pub begun: Vec<Phase>,
     /// Which of them were done.
     pub done: Vec<Phase>,
+    /// Why it did not come back.
+    pub stuck: Option<String>,
 }
 
 impl History {
@@ -130,6 +166,8 @@ impl Standing {
         match &entry.deed {
             Deed::Released(_) | Deed::Approved(_) | Deed::Rejected(_) | Deed::IncidentOpened(_) | Deed::IncidentClosed(_) => {}
             Deed::Started(started) => {
+                // It comes to where the other is.
+                self.kept = None;
                 self.ongoing = Some(Ongoing {
                     deployment: recorded.digest.clone(),
                     started: (**started).clone(),
@@ -137,17 +175,31 @@ impl Standing {
                     since: entry.at,
                     begun: Vec::new(),
                     done: Vec::new(),
+                    share: None,
+                    is_paused: false,
+                    is_verified: false,
                     turned: None,
                     lease: Lease::of(entry),
                 });
             }
-            Deed::Doing(phasing) => self.phase(phasing, false, entry.at),
+            Deed::Doing(phasing) => {
+                if let Some(kept) = self.kept.take_if(|kept| kept.deployment.deployment == phasing.deployment) {
+                    self.ongoing = Some(Ongoing { lease: Lease::of(entry), ..kept.deployment });
+                }
+                self.phase(phasing, false, entry.at);
+            }
             Deed::Done(phasing) => self.phase(phasing, true, entry.at),
             Deed::Turned(Turned { deployment, reason, .. }) => {
                 if let Some(ongoing) = self.ongoing_as(deployment)
                     && ongoing.turned.is_none()
                 {
-                    ongoing.turned = Some(Back { reason: reason.clone(), begun: Vec::new(), done: Vec::new() });
+                    ongoing.turned = Some(Back { reason: reason.clone(), begun: Vec::new(), done: Vec::new(), stuck: None });
+                }
+            }
+            Deed::Looked(looked) => self.look(looked, entry.at),
+            Deed::Stuck(Turned { deployment, reason, .. }) => {
+                if let Some(back) = self.ongoing_as(deployment).and_then(|ongoing| ongoing.turned.as_mut()) {
+                    back.stuck = Some(reason.clone());
                 }
             }
             Deed::Ended(ended) => self.end(ended, entry.at),
@@ -161,8 +213,8 @@ impl Standing {
                     ongoing.lease = None;
                 }
             }
-            Deed::Paused(hold) => self.paused = Some((hold.reason.clone(), entry.actor.clone(), entry.at)),
-            Deed::Resumed(_) => self.paused = None,
+            Deed::Paused(hold) => self.hold(Some((hold.reason.clone(), entry.actor.clone(), entry.at))),
+            Deed::Resumed(_) => self.hold(None),
         }
     }
 
@@ -177,6 +229,25 @@ impl Standing {
         if ongoing.lease.as_ref().is_some_and(|lease| lease.actor.clone == entry.actor.clone) {
             ongoing.lease = Lease::of(entry);
         }
+    }
+
+    /// What is on its way stays as it is, or goes on. Whoever began it later knew what they did.
+    fn hold(&mut self, paused: Option<(String, Actor, Timestamp)>) {
+        if let Some(ongoing) = &mut self.ongoing {
+            ongoing.is_paused = paused.is_some();
+            if let Some(share) = &mut ongoing.share {
+                share.is_resumed |= paused.is_none();
+            }
+        }
+        self.paused = paused;
+    }
+
+    fn look(&mut self, looked: &Looked, at: Timestamp) {
+        let share = self.ongoing_as(&looked.deployment).and_then(|ongoing| ongoing.share.as_mut());
+        let Some(share) = share.filter(|share| share.weight == looked.weight) else { return };
+        share.looked = Some(at);
+        share.failures += u32::from(looked.answer == Answer::No);
+        share.errors = if looked.answer == Answer::Unsure { share.errors + 1 } else { 0 };
     }
 
     fn phase(&mut self, Phasing { deployment, phase, .. }: &Phasing, is_done: bool, at: Timestamp) {
@@ -195,8 +266,16 @@ impl Standing {
             None => (&mut ongoing.begun, &mut ongoing.done),
         };
         let list = if is_done { done } else { begun };
-        if !list.contains(phase) {
+        let is_new = !list.contains(phase);
+        if is_new {
             list.push(*phase);
+        }
+        if let (Phase::Shift(weight), true, None) = (phase, is_done && is_new, &ongoing.turned) {
+            ongoing.share = Some(Share { weight: *weight, since: at, is_resumed: false, failures: 0, errors: 0, looked: None });
+        }
+        if ongoing.is_verified && is_done && *phase == Phase::Stop && ongoing.turned.is_none() {
+            self.ongoing = None;
+            return;
         }
         if !is_done || !matches!(phase, Phase::Shift(_)) {
             return;
@@ -213,11 +292,13 @@ impl Standing {
 
     fn end(&mut self, ended: &Ended, at: Timestamp) {
         let Some(ongoing) = self.ongoing.take_if(|ongoing| ongoing.deployment == ended.deployment) else { return };
-        let reason = ended.reason.clone().or_else(|| ongoing.turned.map(|back| back.reason)).unwrap_or_default();
+        let back = ongoing.turned.as_ref().map(|back| back.reason.clone());
+        let reason = ended.reason.clone().or(back).unwrap_or_default();
         match ended.result {
             Ending::Verified => {
-                self.verified.push(Verified { release: ongoing.started.release, at });
+                self.verified.push(Verified { release: ongoing.started.release.clone(), at });
                 self.lost = None;
+                self.kept = ended.kept_until.map(|until| Kept { deployment: Ongoing { is_verified: true, ..ongoing }, until });
             }
             Ending::Unchanged => self.failed.push((ongoing.started.release, reason)),
             Ending::RolledBack => {
@@ -238,79 +319,4 @@ impl Standing {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::entry::{Cause, Held, Unlocked};
-    use super::*;
-
-    fn entry(clone: &str, minute: i64, deed: Deed) -> Recorded {
-        let actor = Actor { name: clone.to_owned(), email: String::new(), host: String::new(), clone: Some(clone.to_owned()) };
-        let mut entry = Entry::now(actor, deed);
-        entry.at = Timestamp::from_second(minute * 60).unwrap();
-        Recorded { name: format!("commit {minute}"), digest: format!("digest {minute}"), entry }
-    }
-
-    fn started(cause: Cause) -> Deed {
-        Deed::Started(Box::new(Started {
-            environment: "e".to_owned(),
-            release: "new".to_owned(),
-            before: Some("old".to_owned()),
-            slot: None,
-            before_slot: None,
-            commit: String::new(),
-            plan: String::new(),
-            cause,
-            reason: None,
-            accepted_drift: None,
-        }))
-    }
-
-    fn phasing(phase: Phase) -> Phasing {
-        Phasing { environment: "e".to_owned(), deployment: "digest 0".to_owned(), phase }
-    }
-
-    /// Who holds the deployment after these entries, and until which minute.
-    fn held(entries: &[Recorded]) -> Option<(String, i64)> {
-        let lease = History { entries: entries.to_vec() }.standing("e").ongoing.unwrap().lease?;
-        Some((lease.actor.name, lease.until.as_second() / 60))
-    }
-
-    #[test]
-    fn a_deployment_is_held_by_whoever_moves_it() {
-        let (environment, deployment) = ("e".to_owned(), "digest 0".to_owned());
-        let held_by = |clone: &str, minute| {
-            entry(clone, minute, Deed::Held(Held { environment: environment.clone(), deployment: deployment.clone() }))
-        };
-        let mut entries = vec![entry("a", 0, started(Cause::Promote))];
-        assert_eq!(held(&entries), Some(("a".to_owned(), 15)));
-        entries.push(entry("a", 4, Deed::Doing(phasing(Phase::Start))));
-        assert_eq!(held(&entries), Some(("a".to_owned(), 19)), "whatever it says makes it longer");
-        let turned = Turned { environment: environment.clone(), deployment: deployment.clone(), reason: String::new() };
-        entries.push(entry("b", 5, Deed::Turned(turned)));
-        assert_eq!(held(&entries), Some(("a".to_owned(), 19)), "what another says does not");
-        entries.push(held_by("a", 9));
-        assert_eq!(held(&entries), Some(("a".to_owned(), 24)));
-        let unlocked = Unlocked { environment: environment.clone(), deployment: deployment.clone(), reason: String::new() };
-        entries.push(entry("a", 10, Deed::Unlocked(unlocked)));
-        assert_eq!(held(&entries), None);
-        entries.push(entry("a", 11, Deed::Done(phasing(Phase::Start))));
-        assert_eq!(held(&entries), None);
-        entries.push(held_by("b", 12));
-        assert_eq!(held(&entries), Some(("b".to_owned(), 27)));
-    }
-
-    #[test]
-    fn what_was_moved_after_its_end_is_not_known() {
-        let end = Ended { environment: "e".to_owned(), deployment: "digest 0".to_owned(), result: Ending::Verified, reason: None };
-        let mut entries = vec![
-            entry("a", 0, started(Cause::Promote)),
-            entry("a", 1, Deed::Done(phasing(Phase::Shift(100)))),
-            entry("a", 2, Deed::Ended(end)),
-        ];
-        let standing = |entries: &[Recorded]| History { entries: entries.to_vec() }.standing("e");
-        assert_eq!((standing(&entries).lost, standing(&entries).serves.unwrap().is_verified), (None, true));
-        // Another clone took it back while it could not know of the end.
-        entries.push(entry("b", 3, Deed::Doing(phasing(Phase::Shift(100)))));
-        entries.push(entry("b", 4, Deed::Done(phasing(Phase::Shift(100)))));
-        assert!(standing(&entries).lost.is_some() && !standing(&entries).serves.unwrap().is_verified);
-    }
-}
+mod tests;

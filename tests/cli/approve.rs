@@ -266,17 +266,6 @@ fn a_paused_environment_waits_for_whoever_names_no_release() {
     shop.promote(0);
 }
 
-#[test]
-fn what_cannot_be_done_yet_is_not_passed_over() {
-    for rule in ["rollout = [5, 100]", "analysis = { run = \"true\" }", "keep = \"1m\"", "on-abort = [\"true\"]"] {
-        let shop = Shop::new(rule);
-        shop.commit();
-        shop.shipway(&["release"]).exits(0);
-        assert!(shop.promote(2).contains("cannot do it yet"), "{rule}");
-        assert!(!shop.serves(), "{rule}");
-    }
-}
-
 /// A shop whose production is verified by a script, and a release of its first commit, `allowed_signers` being these.
 fn scripted(rules: &str, signers: &[&str]) -> Shop {
     let shop = Shop::new(&format!("verify = [[\"./verify.sh\"]]\n{rules}"));

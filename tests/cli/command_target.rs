@@ -110,10 +110,11 @@ grep -q hello "$SHIPWAY_DIR/page.html"
 [ "$SHIPWAY_SLOT" = "$1" ] && [ "$SHIPWAY_WEIGHT" = 100 ] && [ -n "$SHIPWAY_PORT" ]
 "#;
 
-struct Shop {
-    project: Project,
-    outside: tempfile::TempDir,
-    ports: [u16; 2],
+/// A shop with servers in two slots, and a front that leads to one of them.
+pub(crate) struct Shop {
+    pub(crate) project: Project,
+    pub(crate) outside: tempfile::TempDir,
+    pub(crate) ports: [u16; 2],
 }
 
 impl Shop {
@@ -123,7 +124,7 @@ impl Shop {
     }
 
     /// One whose file is changed first.
-    fn with(change: impl Fn(&str) -> String) -> Option<Self> {
+    pub(crate) fn with(change: impl Fn(&str) -> String) -> Option<Self> {
         tool("python3")?;
         let outside = tempfile::Builder::new().prefix("shipway-run-").tempdir().unwrap();
         // Both are held until both are known.
@@ -140,29 +141,29 @@ impl Shop {
         Some(shop)
     }
 
-    fn commit(&self, what: &str) {
+    pub(crate) fn commit(&self, what: &str) {
         git(self.project.path(), &["add", "-A"]);
         git(self.project.path(), &["commit", "-q", "-m", what]);
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = self.project.command(words);
         command.env("XDG_DATA_HOME", self.outside.path()).env("HOME", self.outside.path()).env("RUN", self.outside.path());
         command
     }
 
     #[track_caller]
-    fn shipway(&self, words: &[&str]) -> Said {
+    pub(crate) fn shipway(&self, words: &[&str]) -> Said {
         said(self.command(words))
     }
 
-    fn run(&self, name: &str) -> PathBuf {
+    pub(crate) fn run(&self, name: &str) -> PathBuf {
         self.outside.path().join(name)
     }
 
     /// Makes a release of a page; returns its id and its name.
     #[track_caller]
-    fn release(&self, page: &str) -> (String, String) {
+    pub(crate) fn release(&self, page: &str) -> (String, String) {
         self.project.write("page.txt", page);
         self.commit(page);
         let said = self.shipway(&["release"]).exits(0);
@@ -172,13 +173,13 @@ impl Shop {
 
     /// Makes a release of a page, and brings it in; returns what is said.
     #[track_caller]
-    fn promote(&self, page: &str, code: i32) -> String {
+    pub(crate) fn promote(&self, page: &str, code: i32) -> String {
         self.release(page);
         self.shipway(&["promote", "production"]).exits(code).stderr
     }
 
     #[track_caller]
-    fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         let said = self.shipway(&["status", "production", "--format", "json"]).exits(0);
         serde_json::from_str::<Value>(&said.stdout).unwrap()["environments"][0].clone()
     }
@@ -189,13 +190,13 @@ impl Shop {
     }
 
     /// The slots whose servers run.
-    fn running(&self) -> Vec<&'static str> {
+    pub(crate) fn running(&self) -> Vec<&'static str> {
         let servers = processes(&self.run("server.py").to_string_lossy());
         let slots = ["blue", "green"].into_iter().zip(self.ports);
         slots.filter(|(_, port)| servers.iter().any(|line| line.trim_end().ends_with(&format!(" {port}")))).map(|(slot, _)| slot).collect()
     }
 
-    fn pid(&self, slot: &str) -> i32 {
+    pub(crate) fn pid(&self, slot: &str) -> i32 {
         fs::read_to_string(self.run(&format!("{slot}.pid"))).unwrap().trim().parse().unwrap()
     }
 

@@ -92,6 +92,8 @@ fn what_is_wrong_is_said_where_it_stands() {
         ("rollout  = [5, 25, 50, 100]", "rollout = [5, 25, 50]", "`rollout` does not lead to 100"),
         ("rollout  = [5, 25, 50, 100]", "rollout = [50, 25, 100]", "`rollout` does not lead to 100"),
         ("rollout  = [5, 25, 50, 100]", "rollout = [0, 100]", "`rollout` does not lead to 100"),
+        ("target   = \"web\"", "target = \"site\"", "the target `site` is a directory, whose link leads to one release"),
+        ("shift = [\"./lb.sh\", \"{slot}\", \"{weight}\"]\n", "", "the target `web` has no `shift`, so nothing gives a release its share"),
         ("pause    = \"2m\"", "pause = \"2 minutes\"", "`2 minutes` is no pause"),
         ("from = \"Fri 15:00\"", "from = \"Friday afternoon\"", "`Friday afternoon` is no moment"),
         ("to = \"2027-01-03\"", "to = \"2026-01-03\"", "a freeze ends before it begins"),
@@ -134,4 +136,19 @@ fn what_is_wrong_is_said_where_it_stands() {
 fn environments_that_are_like_each_other_are_told_once() {
     let said = refused("from     = [\"staging\"]", "like = \"staging\"\nfrom = [\"staging\"]");
     assert!(said.contains("environments are like each other in a circle: `staging` -> `production` -> `staging`"), "{said}");
+}
+
+#[test]
+fn why_a_release_goes_back_is_never_in_a_command() {
+    let said = refused("[\"./page.sh\"]", "[[\"./page.sh\", \"{reason}\"]]");
+    assert!(said.contains("there is no placeholder `{reason}`"), "{said}");
+}
+
+#[test]
+fn where_there_is_room_for_one_nothing_is_split_or_kept() {
+    let file = "[stages.x]\nsteps = [\"true\"]\n[targets.x]\nkind = \"command\"\nstart = \"true\"\nshift = \"true\"\n[environments.x]\ntarget = \"x\"\n";
+    Project::new(file).shipway(["check"]).exits(0);
+    let said = Project::new(&format!("{file}rollout = [5, 100]\nkeep = \"1m\"\n")).shipway(["check"]).exits(2).stderr;
+    assert_eq!(said.matches("the target `x` has no `slots`, so what is started takes the place of what serves").count(), 2, "{said}");
+    assert!(said.contains("help: rollout = [100]") && said.contains("nothing is kept"), "{said}");
 }

@@ -40,6 +40,7 @@ mod promote;
 mod readme;
 mod release;
 mod reports;
+mod rollout;
 mod run;
 mod scale;
 mod services;

@@ -185,6 +185,13 @@ fn every_block_of_the_readme_is_true() {
                 project.shipway(["check"]).exits(0);
                 files += 1;
             }
+            ("toml", "environment") => {
+                let target = "kind = \"command\"\nstart = \"true\"\nshift = \"true\"\nslots = { blue = {}, green = {} }";
+                let rest =
+                    format!("[stages.x]\nsteps = [\"true\"]\n[targets.x]\n{target}\n[environments.x]\ntarget = \"x\"\n{}", block.text);
+                Project::new(&rest).shipway(["check"]).exits(0);
+                files += 1;
+            }
             ("console", _) => {
                 reader.follows(&block);
                 commands += 1;

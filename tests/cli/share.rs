@@ -705,3 +705,35 @@ fn another_clone_goes_on_from_wherever_one_was_killed() {
     }
     assert!(kills >= if is_whole { 40 } else { 5 }, "{kills} kills");
 }
+
+#[test]
+fn a_rollout_that_waits_is_left_to_whoever_comes_next() {
+    let team = Team::new();
+    let ann = team.member("ann");
+    let rollout = r#"
+[environments.canary]
+target = "web"
+rollout = [50, 100]
+pause = "manual"
+[targets.web]
+kind = "command"
+start = "true"
+shift = "true"
+slots = { blue = {}, green = {} }
+"#;
+    ann.project.write("pipeline.toml", ann.project.read("pipeline.toml") + rollout);
+    ann.release("hello 1\n");
+    ann.shipway(&["promote", "canary"]).exits(0);
+    ann.release("hello 2\n");
+    git(ann.project.path(), &["push", "-q"]);
+    ann.shipway(&["promote", "canary"]).exits(75);
+    let bob = team.member("bob");
+    let entries = bob.log();
+    assert_eq!(entries.last().map(String::as_str), Some("ann unlocked"));
+    assert!(bob.shipway(&["promote", "canary"]).exits(75).stderr.contains("waits for somebody who says to go on"));
+    assert_eq!(bob.log(), entries, "who only asks takes nothing");
+    bob.shipway(&["resume", "canary", "--reason", "fine"]).exits(0);
+    bob.shipway(&["promote", "canary"]).exits(0);
+    assert_eq!(ann.log()[entries.len()..entries.len() + 2], ["bob resumed", "bob held"]);
+    assert!(ann.shipway(&["promote", "canary"]).exits(0).stderr.contains("serves there already"));
+}

@@ -30,7 +30,8 @@ fn delivery(keys: &str, commands: &str) -> Delivery {
 fn seconds(keys: &str, commands: &str, soak: u64, has_before: bool) -> (u64, Option<u64>, Option<u64>) {
     let delivery = delivery(keys, commands);
     let environment = delivery.named("production").unwrap();
-    let said = forecast(environment, &delivery.target_of(environment).kind, Duration::from_secs(soak), has_before);
+    let said =
+        forecast(environment, &delivery.target_of(environment).kind, Duration::from_secs(soak), &environment.rollout.weights, has_before);
     let seconds = |time: Option<Duration>| time.map(|time| time.as_secs());
     (said.shortest.as_secs(), seconds(said.longest), seconds(said.back))
 }
@@ -70,6 +71,30 @@ fn one_step_without_a_limit_is_enough() {
 fn a_directory_takes_no_time_of_its_own() {
     let delivery = delivery("", "start = \"a\"");
     let environment = delivery.named("production").unwrap();
-    let said = forecast(environment, &delivery.targets[1].kind, Duration::ZERO, true);
+    let said = forecast(environment, &delivery.targets[1].kind, Duration::ZERO, &[100], true);
     assert_eq!((said.longest, said.back), (Some(Duration::ZERO), Some(Duration::ZERO)));
+}
+
+#[test]
+fn pauses_are_waited_for_and_looks_have_a_limit() {
+    let commands = "start = { run = \"a\", timeout = \"10s\" }\nshift = { run = \"b\", timeout = \"1s\" }\n[targets.web.slots.a]\nport = 1\n\
+                    [targets.web.slots.b]\nport = 2";
+    let keys = "rollout = [5, 50, 100]\npause = \"100s\"";
+    assert_eq!(seconds(keys, commands, 0, true), (200, Some(213), Some(11)));
+    let manual = "rollout = [5, 50, 100]\npause = \"manual\"";
+    assert_eq!(seconds(manual, commands, 0, true), (0, None, Some(11)));
+    let analysis = "analysis = { run = { run = \"c\", timeout = \"3s\" }, every = \"20s\", failures = 1, errors = 2 }";
+    // At each of two shares, beside the pause: the look that the pause ends in, and six more.
+    assert_eq!(seconds(&format!("{keys}\n{analysis}"), commands, 0, true), (200, Some(213 + 2 * (3 + 6 * 20)), Some(11)));
+    let noticed = |keys: &str| {
+        let delivery = delivery(keys, commands);
+        unnoticed(delivery.named("production").unwrap(), &[5, 50, 100])
+            .into_iter()
+            .map(|(weight, time)| (weight, time.map(|time| time.as_secs())))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(noticed(&format!("{keys}\n{analysis}")), [(5, Some(40)), (50, Some(40))]);
+    assert_eq!(noticed(keys), [(5, Some(100)), (50, Some(100))]);
+    assert_eq!(noticed(manual), [(5, None), (50, None)]);
+    assert_eq!(noticed(&format!("{manual}\n{analysis}")), [(5, None), (50, None)], "it is asked only when somebody comes");
 }

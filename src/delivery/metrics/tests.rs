@@ -62,7 +62,7 @@ impl Book {
             let reason = String::new();
             self.write(from + 1, Deed::Turned(Turned { environment: environment.clone(), deployment: deployment.clone(), reason }));
         }
-        self.write(to, Deed::Ended(Ended { environment, deployment, result, reason: None }));
+        self.write(to, Deed::Ended(Ended { environment, deployment, result, kept_until: None, reason: None }));
         name
     }
 

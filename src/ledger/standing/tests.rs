@@ -1,0 +1,76 @@
+//! What entries come to.
+
+use super::*;
+use crate::ledger::entry::{Cause, Held, Unlocked};
+
+fn entry(clone: &str, minute: i64, deed: Deed) -> Recorded {
+    let actor = Actor { name: clone.to_owned(), email: String::new(), host: String::new(), clone: Some(clone.to_owned()) };
+    let mut entry = Entry::now(actor, deed);
+    entry.at = Timestamp::from_second(minute * 60).unwrap();
+    Recorded { name: format!("commit {minute}"), digest: format!("digest {minute}"), entry }
+}
+
+fn started(cause: Cause) -> Deed {
+    Deed::Started(Box::new(Started {
+        environment: "e".to_owned(),
+        release: "new".to_owned(),
+        before: Some("old".to_owned()),
+        slot: None,
+        before_slot: None,
+        commit: String::new(),
+        plan: String::new(),
+        cause,
+        reason: None,
+        accepted_drift: None,
+    }))
+}
+
+fn phasing(phase: Phase) -> Phasing {
+    Phasing { environment: "e".to_owned(), deployment: "digest 0".to_owned(), phase }
+}
+
+/// Who holds the deployment after these entries, and until which minute.
+fn held(entries: &[Recorded]) -> Option<(String, i64)> {
+    let lease = History { entries: entries.to_vec() }.standing("e").ongoing.unwrap().lease?;
+    Some((lease.actor.name, lease.until.as_second() / 60))
+}
+
+#[test]
+fn a_deployment_is_held_by_whoever_moves_it() {
+    let (environment, deployment) = ("e".to_owned(), "digest 0".to_owned());
+    let held_by =
+        |clone: &str, minute| entry(clone, minute, Deed::Held(Held { environment: environment.clone(), deployment: deployment.clone() }));
+    let mut entries = vec![entry("a", 0, started(Cause::Promote))];
+    assert_eq!(held(&entries), Some(("a".to_owned(), 15)));
+    entries.push(entry("a", 4, Deed::Doing(phasing(Phase::Start))));
+    assert_eq!(held(&entries), Some(("a".to_owned(), 19)), "whatever it says makes it longer");
+    let turned = Turned { environment: environment.clone(), deployment: deployment.clone(), reason: String::new() };
+    entries.push(entry("b", 5, Deed::Turned(turned)));
+    assert_eq!(held(&entries), Some(("a".to_owned(), 19)), "what another says does not");
+    entries.push(held_by("a", 9));
+    assert_eq!(held(&entries), Some(("a".to_owned(), 24)));
+    let unlocked = Unlocked { environment: environment.clone(), deployment: deployment.clone(), reason: String::new() };
+    entries.push(entry("a", 10, Deed::Unlocked(unlocked)));
+    assert_eq!(held(&entries), None);
+    entries.push(entry("a", 11, Deed::Done(phasing(Phase::Start))));
+    assert_eq!(held(&entries), None);
+    entries.push(held_by("b", 12));
+    assert_eq!(held(&entries), Some(("b".to_owned(), 27)));
+}
+
+#[test]
+fn what_was_moved_after_its_end_is_not_known() {
+    let end =
+        Ended { environment: "e".to_owned(), deployment: "digest 0".to_owned(), result: Ending::Verified, kept_until: None, reason: None };
+    let mut entries = vec![
+        entry("a", 0, started(Cause::Promote)),
+        entry("a", 1, Deed::Done(phasing(Phase::Shift(100)))),
+        entry("a", 2, Deed::Ended(end)),
+    ];
+    let standing = |entries: &[Recorded]| History { entries: entries.to_vec() }.standing("e");
+    assert_eq!((standing(&entries).lost, standing(&entries).serves.unwrap().is_verified), (None, true));
+    // Another clone took it back while it could not know of the end.
+    entries.push(entry("b", 3, Deed::Doing(phasing(Phase::Shift(100)))));
+    entries.push(entry("b", 4, Deed::Done(phasing(Phase::Shift(100)))));
+    assert!(standing(&entries).lost.is_some() && !standing(&entries).serves.unwrap().is_verified);
+}

@@ -1,0 +1,598 @@
+//! A release takes over share by share: real servers in two slots, a front that splits by weight, and whoever looks, pauses, aborts or kills.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::command_target::Shop;
+use crate::killer::{at_each_change, killed};
+use crate::project::start;
+
+/// What the shop is told beside the rest.
+const ROLLOUT: &str = r#"
+rollout = [5, 25, 50, 100]
+analysis = { run = ["./slo", "{canary}", "{stable}", "{weight}"], every = "1ms", failures = 1, errors = 1 }
+on-abort = ['echo "$SHIPWAY_REASON" >> $RUN/page']
+"#;
+
+/// The front's weights, replaced in one move.
+const LB: &str = r#"#!/bin/sh -eu
+case $1 in
+shift)
+  echo "$2 $4" >> "$RUN/shifts"
+  if [ "$2" = blue ]; then other=green; else other=blue; fi
+  printf '%s %s\n%s %s\n' "$2" "$4" "$other" $((100 - $4)) > "$RUN/weights.new"
+  mv "$RUN/weights.new" "$RUN/weights";;
+which) basename "$(cat "$RUN/$(sed -n 's/ 100$//p' "$RUN/weights").dir")";;
+esac
+"#;
+
+/// Says what a file tells it to; without one, yes. Notes where it could ask.
+const SLO: &str = r#"#!/bin/sh -eu
+echo "$*" >> "$RUN/looks"
+if [ -e "$RUN/slo" ]; then . "$RUN/slo"; fi
+"#;
+
+/// Splits connections exactly by weight, and tries nothing twice.
+const FRONT: &str = r#"
+import socket, sys, threading
+run, ports = sys.argv[1], {"blue": int(sys.argv[2]), "green": int(sys.argv[3])}
+lock, owed = threading.Lock(), {"blue": 0, "green": 0}
+def choose():
+    weights = dict((slot, int(weight)) for slot, weight in (line.split() for line in open(run + "/weights")))
+    with lock:
+        for slot, weight in weights.items():
+            owed[slot] = owed[slot] + weight if weight else 0
+        slot = max((slot for slot in weights if weights[slot]), key=lambda slot: owed[slot])
+        owed[slot] -= 100
+        return ports[slot]
+def serve(client):
+    with client:
+        request = b""
+        while b"\r\n\r\n" not in request:
+            request += client.recv(4096)
+        try:
+            with socket.create_connection(("127.0.0.1", choose())) as server:
+                server.sendall(request)
+                while part := server.recv(65536):
+                    client.sendall(part)
+        except OSError:
+            pass
+listener = socket.create_server(("127.0.0.1", 0), backlog=100)
+print(listener.getsockname()[1], flush=True)
+while True:
+    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+"#;
+
+struct Stage {
+    shop: Shop,
+    front: Child,
+    port: u16,
+}
+
+impl Stage {
+    /// A shop whose production has these keys beside the rest, with one release in it; `None` where there is no Python.
+    fn new(keys: &str) -> Option<Self> {
+        Self::of(ROLLOUT, keys)
+    }
+
+    fn of(rollout: &str, keys: &str) -> Option<Self> {
+        let shop = Shop::with(|file| file.replace("pass-env", &format!("{rollout}{keys}\npass-env")))?;
+        shop.project.script("lb", LB).script("slo", SLO).script("verify", "#!/bin/sh -eu\ngrep -q hello \"$SHIPWAY_DIR/page.html\"\n");
+        let [blue, green] = shop.ports.map(|port| port.to_string());
+        let mut front = Command::new("python3");
+        front.args(["-c", FRONT]).arg(shop.outside.path()).args([&blue, &green]).stdout(Stdio::piped());
+        let mut front = front.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(front.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let stage = Self { shop, front, port: line.trim().parse().unwrap() };
+        stage.shop.commit("rollout");
+        stage.shop.promote("hello 0\n", 0);
+        assert_eq!(stage.taken("shifts"), ["blue 100"], "the first of all");
+        Some(stage)
+    }
+
+    /// The lines of a file, which is removed.
+    fn taken(&self, name: &str) -> Vec<String> {
+        let path = self.shop.run(name);
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let _none = fs::remove_file(path);
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// How often each answer comes when the front is asked as often.
+    fn split(&self, count: usize, page: &str) -> usize {
+        (0..count).filter(|_| ask(self.port).unwrap() == page).count()
+    }
+
+    fn says(&self, script: &str) {
+        fs::write(self.shop.run("slo"), script).unwrap();
+    }
+
+    /// How many entries the ledger has.
+    fn entries(&self) -> String {
+        let said = Command::new("git").args(["rev-list", "--count", "refs/shipway/ledger"]).current_dir(self.shop.project.path()).output();
+        String::from_utf8(said.unwrap().stdout).unwrap()
+    }
+
+    #[track_caller]
+    fn weight(&self) -> Value {
+        self.shop.status()["ongoing"]["weight"].clone()
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let _gone = self.front.kill();
+        let _waited = self.front.wait();
+    }
+}
+
+/// Asks the front; `None` where nobody answers.
+fn ask(port: u16) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, page) = answer.split_once("\r\n\r\n")?;
+    (head.split(' ').nth(1) == Some("200")).then(|| page.to_owned())
+}
+
+/// Clients that ask the front all the time.
+struct Clients {
+    is_over: Arc<AtomicBool>,
+    asked: Arc<AtomicUsize>,
+    failed: Arc<AtomicUsize>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Clients {
+    fn of(port: u16) -> Self {
+        let (is_over, asked, failed) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let threads = (0..2).map(|_| {
+            let (is_over, asked, failed) = (is_over.clone(), asked.clone(), failed.clone());
+            std::thread::spawn(move || {
+                while !is_over.load(Ordering::Relaxed) {
+                    failed.fetch_add(usize::from(ask(port).is_none()), Ordering::Relaxed);
+                    asked.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        });
+        let threads = threads.collect();
+        Self { is_over, asked, failed, threads }
+    }
+
+    /// Ends them; returns how many requests there were, and how many failed.
+    fn end(self) -> (usize, usize) {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.threads.into_iter().for_each(|thread| thread.join().unwrap());
+        (self.asked.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed))
+    }
+}
+
+#[test]
+fn each_step_gives_a_release_its_share_of_the_traffic() {
+    let Some(stage) = Stage::new("pause = \"1ms\"") else { return };
+    let clients = Clients::of(stage.port);
+    stage.shop.release("hello 1\n");
+    // The first one begins, too.
+    for (weight, picture) in
+        [(5, "▶ 5 %  · 25 %  · 50 %  · 100 %"), (25, "✓ 5 %  ▶ 25 %  · 50 %  · 100 %"), (50, "✓ 25 %  ▶ 50 %  · 100 %")]
+    {
+        let said = stage.step();
+        assert!(said.contains(picture), "{said}");
+        assert_eq!(stage.weight(), weight);
+        let said = stage.shop.shipway(&["status", "production"]).exits(0).stdout;
+        assert!(said.contains(picture), "{said}");
+    }
+    let (asked, failed) = clients.end();
+    assert_eq!((asked > 0, failed), (true, 0));
+    for (weight, new) in [(5, 10), (25, 50), (50, 100)] {
+        fs::write(stage.shop.run("weights"), format!("green {weight}\nblue {}\n", 100 - weight)).unwrap();
+        // What was owed to somebody by the weights before is given within some requests.
+        let seen = stage.split(200, "hello 1\n");
+        assert!(seen.abs_diff(new) <= 3, "{seen} of 200 at {weight} %");
+    }
+    stage.shop.shipway(&["promote", "production", "--step"]).exits(0);
+    assert_eq!(stage.taken("shifts"), ["green 5", "green 25", "green 50", "green 100"]);
+    assert_eq!((stage.split(10, "hello 1\n"), stage.shop.running()), (10, vec!["green"]));
+    assert_eq!(stage.taken("page"), [""; 0]);
+}
+
+impl Stage {
+    /// Makes a step, with what is split before and after it being as it is; returns what is said.
+    #[track_caller]
+    fn step(&self) -> String {
+        loop {
+            let before = self.weight();
+            let said = self.shop.shipway(&["promote", "production", "--step"]).exits(75).stderr;
+            // A pause may not have been over yet.
+            if self.weight() != before {
+                return said;
+            }
+        }
+    }
+}
+
+#[test]
+fn without_a_step_it_goes_to_its_end_by_itself() {
+    let Some(stage) = Stage::new("pause = \"1ms\"") else { return };
+    let clients = Clients::of(stage.port);
+    let said = stage.shop.promote("hello 1\n", 0);
+    assert!(said.contains("▶ 5 %") && said.contains("✓ 50 %  ▶ 100 %") && said.contains("serves, verified"), "{said}");
+    let (asked, failed) = clients.end();
+    assert_eq!((asked > 0, failed), (true, 0));
+    assert_eq!(stage.taken("shifts"), ["green 5", "green 25", "green 50", "green 100"]);
+    let [blue, green] = stage.shop.ports;
+    let looks = stage.taken("looks");
+    for weight in [5, 25, 50] {
+        assert!(looks.contains(&format!("127.0.0.1:{green} 127.0.0.1:{blue} {weight}")), "{looks:?}");
+    }
+    // A rollback skips all of that.
+    stage.shop.shipway(&["rollback", "production", "--reason", "slow"]).exits(0);
+    assert_eq!((stage.taken("shifts"), stage.taken("looks")), (vec!["blue 100".to_owned()], vec![]));
+}
+
+#[test]
+fn an_analysis_that_says_no_turns_it_back_at_each_weight() {
+    let Some(stage) = Stage::new("pause = \"1ms\"") else { return };
+    for (number, weight) in [5, 25, 50].into_iter().enumerate() {
+        stage.says(&format!("[ $3 != {weight} ] || {{ echo \"p99 is 3s\"; exit 1; }}"));
+        let said = stage.shop.promote(&format!("hello {}\n", number + 1), 4);
+        let reason = format!("analysis at {weight} %: no (2 times): `./slo");
+        assert!(said.contains(&reason) && said.contains("says no: p99 is 3s"), "{said}");
+        let shifts = stage.taken("shifts");
+        assert_eq!((shifts[shifts.len() - 2..].to_vec()), [format!("green {weight}"), "blue 100".to_owned()]);
+        assert_eq!((stage.split(10, "hello 0\n"), stage.shop.running()), (10, vec!["blue"]));
+        let page = stage.taken("page");
+        assert!(page.len() == 1 && page[0].starts_with(&reason), "{page:?}");
+        assert_eq!(stage.shop.status()["verified"], true);
+    }
+    // What is told may fail.
+    fs::create_dir(stage.shop.run("page")).unwrap();
+    let said = stage.shop.promote("hello 4\n", 4);
+    assert!(said.contains("on-abort: a step failed") && said.contains("rolled back"), "{said}");
+    assert_eq!(stage.split(10, "hello 0\n"), 10);
+}
+
+/// Says one thing after the other, and the last again and again.
+fn in_turn(words: &[&str]) -> String {
+    let cases: Vec<String> = words.iter().enumerate().map(|(place, word)| format!("{}) {word};;", place + 1)).collect();
+    let (cases, last) = (cases.join(" "), words.last().unwrap());
+    format!("n=$(($(cat $RUN/n 2>/dev/null || echo 0) + 1)); echo $n > $RUN/n\ncase $n in {cases} *) {last};; esac")
+}
+
+#[test]
+fn what_cannot_be_told_and_what_is_bad_have_budgets_of_their_own() {
+    let Some(stage) = Stage::new("pause = \"1ms\"") else { return };
+    let (yes, no, unsure) = ("exit 0", "exit 1", "exit 75");
+    let ways: [(&[&str], i32, &str); 5] = [
+        (&[no, yes], 0, ""),
+        (&[unsure, no, unsure, yes], 0, ""),
+        (&[no, unsure, no], 4, "no (2 times)"),
+        (&[unsure, unsure], 4, "could not tell (2 times)"),
+        (&["kill -9 $$", "sleep 1000"], 4, "takes too long"),
+    ];
+    for (number, (words, code, reason)) in ways.into_iter().enumerate() {
+        stage.says(&in_turn(words));
+        let _none = fs::remove_file(stage.shop.run("n"));
+        if reason == "takes too long" {
+            let file =
+                stage.shop.project.read("pipeline.toml").replace("run = [\"./slo\", ", "run = { timeout = \"300ms\", run = [\"./slo\", ");
+            stage.shop.project.write("pipeline.toml", file.replace("\"{weight}\"], every", "\"{weight}\"] }, every"));
+        }
+        let said = stage.shop.promote(&format!("hello {}\n", number + 1), code);
+        assert!(said.contains(reason), "{words:?}: {said}");
+    }
+}
+
+#[test]
+fn too_few_samples_are_no_answer() {
+    let Some(stage) = Stage::new("pause = \"1ms\"") else { return };
+    let file = stage.shop.project.read("pipeline.toml").replace("errors = 1", "errors = 1, min-samples = 300");
+    stage.shop.project.write("pipeline.toml", file);
+    let ways = [
+        ("exit 0", 4, "it does not say by how many samples it judges"),
+        ("echo samples=299; exit 1", 4, "it judges by 299 samples, and 300 are needed"),
+    ];
+    for (number, (word, code, reason)) in ways.into_iter().chain([("echo samples=300", 0, "serves, verified")]).enumerate() {
+        stage.says(word);
+        let said = stage.shop.promote(&format!("hello {}\n", number + 1), code);
+        assert!(said.contains(reason), "{said}");
+    }
+}
+
+#[test]
+fn a_manual_pause_waits_for_a_word() {
+    let Some(stage) = Stage::new("pause = \"manual\"") else { return };
+    let said = stage.shop.promote("hello 1\n", 75);
+    assert!(said.contains("waits for somebody who says to go on: `shipway resume production"), "{said}");
+    assert_eq!((stage.weight(), stage.taken("looks").len()), (5.into(), 1));
+    let entries = stage.entries();
+    for words in [&["promote", "production"][..], &["settle", "production"], &["promote", "production", "--step"]] {
+        stage.shop.shipway(words).exits(75);
+        // One look each time that somebody asks, and nothing is recorded.
+        assert_eq!((stage.weight(), stage.taken("looks").len()), (5.into(), 1), "{words:?}");
+    }
+    assert_eq!(stage.entries(), entries);
+    stage.shop.shipway(&["settle"]).exits(0);
+    for weight in [25, 50] {
+        stage.shop.shipway(&["resume", "production", "--reason", "fine"]).exits(0);
+        stage.shop.shipway(&["settle", "production"]).exits(75);
+        assert_eq!(stage.weight(), weight);
+    }
+    stage.shop.shipway(&["resume", "production", "--reason", "fine"]).exits(0);
+    stage.shop.shipway(&["settle", "production"]).exits(0);
+    assert_eq!(stage.split(10, "hello 1\n"), 10);
+}
+
+#[test]
+fn a_pause_that_is_not_over_holds_no_process_and_records_nothing() {
+    let Some(stage) = Stage::new("pause = \"1h\"") else { return };
+    stage.shop.release("hello 1\n");
+    let said = stage.shop.shipway(&["promote", "production", "--step"]).exits(75).stderr;
+    assert!(said.contains("waits until 2"), "{said}");
+    let entries = stage.entries();
+    for words in [&["settle", "production"][..], &["promote", "production", "--step"]] {
+        stage.shop.shipway(words).exits(75);
+    }
+    assert_eq!((stage.entries(), stage.weight()), (entries, 5.into()));
+    // Only what is bad is noted, so that it counts for whoever comes next.
+    stage.says("exit 1");
+    stage.shop.shipway(&["settle", "production"]).exits(75);
+    let said = stage.shop.shipway(&["settle", "production"]).exits(4).stderr;
+    assert!(said.contains("no (2 times)"), "{said}");
+    assert_eq!((stage.split(10, "hello 0\n"), stage.taken("page").len()), (10, 1));
+}
+
+#[test]
+fn settle_goes_on_when_it_is_due() {
+    let Some(stage) = Stage::new("pause = \"1ms\"") else { return };
+    stage.shop.release("hello 1\n");
+    stage.shop.shipway(&["promote", "production", "--step"]).exits(75);
+    while stage.shop.shipway(&["settle", "production"]).code() == 75 {}
+    assert_eq!((stage.split(10, "hello 1\n"), stage.shop.running()), (10, vec!["green"]));
+    assert_eq!(stage.taken("shifts"), ["green 5", "green 25", "green 50", "green 100"]);
+}
+
+#[test]
+fn whoever_pauses_holds_it_at_its_weight() {
+    let Some(stage) = Stage::new("pause = \"1ms\"") else { return };
+    stage.shop.release("hello 1\n");
+    stage.shop.shipway(&["promote", "production", "--step"]).exits(75);
+    stage.shop.shipway(&["pause", "production", "--reason", "odd"]).exits(0);
+    for words in [&["promote", "production"][..], &["settle", "production"]] {
+        stage.shop.shipway(words).exits(75);
+        assert_eq!(stage.weight(), 5);
+    }
+    stage.shop.shipway(&["resume", "production", "--reason", "fine"]).exits(0);
+    stage.shop.shipway(&["promote", "production"]).exits(0);
+    assert_eq!(stage.split(10, "hello 1\n"), 10);
+}
+
+#[test]
+fn whoever_waits_hears_an_abort_and_a_signal() {
+    let Some(stage) = Stage::new("pause = \"1h\"") else { return };
+    stage.shop.project.write("pipeline.toml", stage.shop.project.read("pipeline.toml").replace("every = \"1ms\"", "every = \"1h\""));
+    let begin = |line: &str| {
+        let mut child = start(stage.shop.command(&["promote", "production"]));
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.any(|said| said.contains(line)), "{line}");
+        (child, lines)
+    };
+    stage.shop.release("hello 1\n");
+    let (mut child, mut lines) = begin("▶ 5 %  · 25 %  · 50 %  · 100 %; waits until 2");
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert!(lines.any(|line| line.contains("production: interrupted; `shipway promote production` goes on")));
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    // The next one waits, too, and goes back by itself.
+    let (mut child, mut lines) = begin("going on with what was begun");
+    stage.shop.shipway(&["abort", "production", "--reason", "stop it"]).exits(0);
+    assert!(lines.any(|line| line.contains("rolled back")));
+    assert_eq!(child.wait().unwrap().code(), Some(4));
+    assert_eq!((stage.split(10, "hello 0\n"), stage.taken("page")), (10, vec!["stop it".to_owned()]));
+}
+
+#[test]
+fn what_is_kept_takes_over_again_in_one_shift() {
+    let Some(stage) = Stage::new("pause = \"1ms\"\nkeep = \"1h\"") else { return };
+    let said = stage.shop.promote("hello 1\n", 0);
+    assert!(said.contains("is kept until 2"), "{said}");
+    assert_eq!(stage.shop.running(), ["blue", "green"]);
+    assert_eq!(stage.shop.status()["kept"]["slot"], "blue");
+    assert!(stage.shop.shipway(&["promote", "production"]).exits(0).stderr.contains("serves there already"));
+    stage.shop.shipway(&["settle"]).exits(0);
+    let (pid, _) = (stage.shop.pid("blue"), stage.taken("shifts"));
+    let clients = Clients::of(stage.port);
+    stage.shop.shipway(&["rollback", "production", "--reason", "slow"]).exits(0);
+    let (asked, failed) = clients.end();
+    assert_eq!((asked > 0, failed), (true, 0));
+    assert_eq!((stage.taken("shifts"), stage.shop.pid("blue")), (vec!["blue 100".to_owned()], pid), "it was not started again");
+    assert_eq!((stage.split(10, "hello 0\n"), stage.shop.running()), (10, vec!["blue"]));
+    // What comes next needs the slot of what is kept.
+    stage.shop.shipway(&["resume", "production", "--reason", "x"]).exits(0);
+    stage.shop.promote("hello 2\n", 0);
+    stage.shop.promote("hello 3\n", 0);
+    assert_eq!((stage.split(10, "hello 3\n"), stage.shop.running()), (10, vec!["blue", "green"]));
+}
+
+#[test]
+fn what_was_kept_is_ended_when_it_is_due() {
+    let Some(stage) = Stage::new("pause = \"1ms\"\nkeep = \"1ms\"") else { return };
+    let pid = stage.shop.pid("blue");
+    stage.shop.promote("hello 1\n", 0);
+    while stage.shop.running().len() == 2 {
+        stage.shop.shipway(&["settle"]).exits(0);
+    }
+    assert_eq!((stage.shop.running(), &stage.shop.status()["kept"]), (vec!["green"], &Value::Null));
+    assert_eq!(stage.shop.status()["verified"], true);
+    stage.shop.shipway(&["rollback", "production", "--reason", "slow"]).exits(0);
+    assert_eq!((stage.split(10, "hello 0\n"), stage.shop.running()), (10, vec!["blue"]));
+    assert_ne!(stage.shop.pid("blue"), pid, "it was started again");
+}
+
+/// Kills the promotion of one release after the other at each change of the ledger, then acts; `is_new` says whether the new release of this
+/// id must serve then, or the one before. Returns how often it was killed.
+#[track_caller]
+fn at_each_boundary(page: &str, act: &[&str], code: Option<i32>, is_new: impl Fn(&Stage, &str) -> bool) -> Option<usize> {
+    let stage = Stage::of(&ROLLOUT.replace("5, 25, 50", "50"), "pause = \"1ms\"\nkeep = \"1ms\"")?;
+    stage.says("[ $3 != 50 ] || grep -q hello \"$(cat $RUN/$SHIPWAY_SLOT.dir)/page.html\"");
+    let (mut serving, mut number) = ("hello 0\n".to_owned(), 0);
+    Some(at_each_change(|at, when| {
+        number += 1;
+        let page = format!("{page} {number}\n");
+        let (id, _) = stage.shop.release(&page);
+        let before = stage.shop.status()["slot"].clone();
+        if !killed(stage.shop.command(&["promote", "production"]), stage.shop.outside.path(), at, when) {
+            serving = ask(stage.port).unwrap();
+            return false;
+        }
+        let is_new = is_new(&stage, &id);
+        if is_new {
+            serving = page;
+        }
+        let was_turned = !stage.shop.status()["ongoing"].is_null();
+        stage.taken("page");
+        let said = stage.shop.shipway(act);
+        let status = stage.shop.status();
+        let context = format!("{when} change {at}: {status}\n{}", said.stderr);
+        assert!(code.is_none_or(|code| said.code() == code), "{context}");
+        assert_eq!(stage.split(20, &serving), 20, "{context}");
+        assert_eq!(status["slot"] != before, is_new, "{context}");
+        assert!(status["ongoing"].is_null() && status["verified"] == true, "{context}");
+        // Whoever goes back says so once, whoever does not says nothing.
+        assert_eq!(stage.taken("page").len(), usize::from(act[0] == "abort" && was_turned), "{context}");
+        while stage.shop.running().len() > 1 {
+            stage.shop.shipway(&["settle"]).exits(0);
+        }
+        assert_eq!(stage.shop.running(), [status["slot"].as_str().unwrap()], "{context}");
+        true
+    }))
+}
+
+#[test]
+fn a_killed_rollout_goes_on_to_the_same_end() {
+    let Some(kills) = at_each_boundary("hello", &["promote", "production"], Some(0), |_, _| true) else { return };
+    assert!(kills >= 26, "{kills} kills");
+}
+
+#[test]
+fn a_killed_rollout_can_be_aborted_from_everywhere() {
+    // Where the end was written already there is nothing to abort.
+    let is_over = |stage: &Stage, id: &str| {
+        let status = stage.shop.status();
+        status["release"]["id"] == id && status["ongoing"].is_null()
+    };
+    let Some(kills) = at_each_boundary("hello", &["abort", "production", "--reason", "stop"], Some(0), is_over) else { return };
+    assert!(kills >= 26, "{kills} kills");
+}
+
+#[test]
+fn whatever_is_killed_on_its_way_back_is_told_of_at_least_once() {
+    let Some(stage) = Stage::of(&ROLLOUT.replace("5, 25, 50", "50"), "pause = \"1ms\"") else { return };
+    stage.says("exit 1");
+    let mut number = 0;
+    let kills = at_each_change(|at, when| {
+        number += 1;
+        stage.shop.release(&format!("hello {number}\n"));
+        stage.taken("page");
+        let was_killed = killed(stage.shop.command(&["promote", "production"]), stage.shop.outside.path(), at, when);
+        if was_killed {
+            let code = stage.shop.shipway(&["promote", "production"]).code();
+            assert!(code == 4 || stage.shop.status()["ongoing"].is_null(), "{when} change {at}");
+        }
+        let page = stage.taken("page");
+        // Again only where it was not noted that it was done.
+        assert!((1..=2).contains(&page.len()) && page.iter().all(|line| *line == page[0]), "{when} change {at}: {page:?}");
+        assert_eq!((stage.split(10, "hello 0\n"), stage.shop.running()), (10, vec!["blue"]), "{when} change {at}");
+        was_killed
+    });
+    assert!(kills >= 30, "{kills} kills");
+}
+
+#[test]
+fn a_rollback_that_fails_is_told_too() {
+    let Some(stage) = Stage::new("pause = \"1ms\"") else { return };
+    stage.says("exit 1");
+    stage.shop.project.script("lb", &LB.replace("shift)\n", "shift)\n  if [ \"$2\" = blue ]; then echo \"no way back\"; exit 1; fi\n"));
+    let said = stage.shop.promote("hello 1\n", 5);
+    assert!(said.contains("the rollback failed: shift to 100 %"), "{said}");
+    let page = stage.taken("page");
+    assert!(page.len() == 1 && page[0].contains("says no") && page[0].contains("; the rollback failed: shift to 100 %"), "{page:?}");
+}
+
+#[test]
+fn a_plan_says_who_could_see_what_is_bad_for_how_long() {
+    let Some(stage) = Stage::new("pause = \"2m\"\nkeep = \"30m\"") else { return };
+    let file = stage.shop.project.read("pipeline.toml").replace("every = \"1ms\"", "every = \"10s\"");
+    stage.shop.project.write("pipeline.toml", file);
+    stage.shop.release("hello 1\n");
+    let said = stage.shop.shipway(&["plan", "production"]).exits(0).stdout;
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines.contains(&"rollout  · 5 %  · 25 %  · 50 %  · 100 %; each 2m"), "{said}");
+    assert!(lines.contains(&"risk     of the requests: 5 % for up to 20s, 25 % for up to 20s, 50 % for up to 20s"), "{said}");
+    assert!(lines.contains(&"keep     what serves now, for 30m"), "{said}");
+    assert!(lines.iter().any(|line| line.starts_with("time     shortest 6m, longest unlimited")), "{said}");
+}
+
+#[test]
+fn blue_and_green_change_places_at_once() {
+    let at_once = ROLLOUT.replace("5, 25, 50, 100", "100");
+    let Some(stage) = Stage::of(&at_once, "keep = \"1h\"") else { return };
+    stage.shop.release("hello 1\n");
+    let said = stage.shop.shipway(&["plan", "production"]).exits(0).stdout;
+    assert!(said.contains("analysis none: the release gets all of the traffic at once"), "{said}");
+    stage.shop.shipway(&["promote", "production", "--step"]).exits(0);
+    assert_eq!(
+        (stage.taken("shifts"), stage.taken("looks"), stage.shop.running()),
+        (vec!["green 100".to_owned()], vec![], vec!["blue", "green"])
+    );
+    // One that does not work is taken back, and that is told.
+    let said = stage.shop.promote("bye\n", 4);
+    assert!(said.contains("rolled back"), "{said}");
+    assert_eq!((stage.split(10, "hello 1\n"), stage.shop.running()), (10, vec!["green"]));
+    let page = stage.taken("page");
+    assert!(page.len() == 1 && page[0].starts_with("verify: a step failed"), "{page:?}");
+}
+
+#[test]
+fn without_an_analysis_only_the_pause_holds_it() {
+    let rollout = "\nrollout = [50, 100]\n";
+    let Some(stage) = Stage::of(rollout, "pause = \"manual\"") else { return };
+    stage.shop.promote("hello 1\n", 75);
+    let seen = stage.split(100, "hello 1\n");
+    assert!(seen.abs_diff(50) <= 1, "{seen} of 100");
+    stage.shop.shipway(&["promote", "production"]).exits(75);
+    stage.shop.shipway(&["resume", "production", "--reason", "fine"]).exits(0);
+    stage.shop.shipway(&["promote", "production"]).exits(0);
+    assert_eq!((stage.split(10, "hello 1\n"), stage.shop.running()), (10, vec!["green"]));
+}
+
+#[test]
+fn what_waits_goes_back_and_what_is_kept_is_over() {
+    let Some(stage) = Stage::new("pause = \"manual\"\nkeep = \"1h\"") else { return };
+    for verb in ["abort", "rollback"] {
+        stage.shop.promote(&format!("hello to {verb}\n"), 75);
+        assert_eq!(stage.weight(), 5);
+        stage.shop.shipway(&[verb, "production", "--reason", verb]).exits(0);
+        assert_eq!((stage.split(10, "hello 0\n"), stage.shop.running(), stage.taken("page")), (10, vec!["blue"], vec![verb.to_owned()]));
+    }
+    stage.shop.promote("hello 1\n", 75);
+    for _ in 0..3 {
+        stage.shop.shipway(&["resume", "production", "--reason", "fine"]).exits(0);
+        let _waits = stage.shop.shipway(&["promote", "production"]);
+    }
+    assert_eq!((stage.split(10, "hello 1\n"), stage.shop.running()), (10, vec!["blue", "green"]));
+    let said = stage.shop.shipway(&["abort", "production", "--reason", "x"]).exits(0).stderr;
+    assert!(said.contains("nothing is on its way"), "{said}");
+    assert_eq!((stage.split(10, "hello 1\n"), stage.taken("page")), (10, vec![]));
+}

@@ -169,7 +169,7 @@ impl Prospect<'_> {
     /// Returns the shares of the traffic that the release would get.
     fn weights(&self, standing: &Standing) -> &[u8] {
         // Without slots what is started replaces what serves, and the file says that.
-        if standing.serves.is_some() { &self.site.environment.rollout.weights } else { &[100] }
+        if standing.serves.is_some() || self.site.flag().is_some() { &self.site.environment.rollout.weights } else { &[100] }
     }
 
     /// Returns what share of the traffic it would get for how long, and how much of it could be lost.

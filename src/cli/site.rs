@@ -288,7 +288,7 @@ impl Site<'_> {
         let environment = self.environment;
         let replaces = self.commands().is_some_and(|commands| commands.slots.is_empty());
         let (provisions, verifies) = (!environment.provision.is_empty(), !environment.verify.is_empty());
-        Shape { provisions, verifies, replaces, rollout: &environment.rollout }
+        Shape { provisions, verifies, replaces, has_default: self.flag().is_some(), rollout: &environment.rollout }
     }
 
     fn commands(&self) -> Option<&Commands> {

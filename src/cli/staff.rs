@@ -62,12 +62,12 @@ impl Staff for Crewed<'_, '_> {
         self.crew.run(&task, &mut self.screen.borrow_mut()).map(|_| ())
     }
 
-    fn look(&mut self, canary: &Candidate, stable: &Candidate, weight: u8) -> Result<Look, TargetError> {
+    fn look(&mut self, canary: &Candidate, stable: Option<&Candidate>, weight: u8) -> Result<Look, TargetError> {
         let Some(analysis) = &self.crew.environment.rollout.analysis else {
             return Err(TargetError::Failed("there is no analysis".to_owned()));
         };
         let mut told = self.told(canary, weight);
-        told.extend([("canary".to_owned(), canary.address()), ("stable".to_owned(), stable.address())]);
+        told.extend([("canary".to_owned(), canary.address()), ("stable".to_owned(), stable.map(Candidate::address).unwrap_or_default())]);
         let task = Task { phase: "analysis", steps: std::slice::from_ref(&analysis.run), told: &told, lets_stay: false };
         let screen = &mut self.screen.borrow_mut();
         let unsure = |said: String| Look { answer: Answer::Unsure, samples: None, said };

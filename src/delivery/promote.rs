@@ -163,17 +163,19 @@ impl Deployment<'_> {
     /// Looks how the new release does, and judges that.
     fn look(&mut self, ongoing: &Ongoing, step: Move, weight: u8, wait: Option<Wait>, now: Timestamp) -> Result<Moved, LedgerError> {
         let started = &ongoing.started;
-        let (Some(share), Some(analysis), Some(before)) = (&ongoing.share, &self.shape.rollout.analysis, &started.before) else {
+        let (Some(share), Some(analysis)) = (&ongoing.share, &self.shape.rollout.analysis) else {
             return Ok(Moved::Left(Left::Waits(wait)));
         };
-        let found = (self.find)(&started.release, started.slot.as_deref())
-            .and_then(|canary| Ok((canary, (self.find)(before, started.before_slot.as_deref())?)));
+        let found = (self.find)(&started.release, started.slot.as_deref()).and_then(|canary| {
+            let before = started.before.as_deref().map(|before| (self.find)(before, started.before_slot.as_deref()));
+            Ok((canary, before.transpose()?))
+        });
         let (canary, stable) = match found {
             Ok(found) => found,
             Err(reason) => return self.fail(ongoing, step, Phase::Analyse(weight), &reason, now).map(Moved::On),
         };
         let (journal, environment) = (self.journal, self.environment);
-        let look = match keeping(journal, environment, ongoing, || self.staff.look(&canary, &stable, weight)) {
+        let look = match keeping(journal, environment, ongoing, || self.staff.look(&canary, stable.as_ref(), weight)) {
             Ok(look) => look,
             Err(TargetError::Interrupted(signal)) => return Ok(Moved::Left(Left::Interrupted(signal))),
             Err(TargetError::Failed(reason)) => return self.fail(ongoing, step, Phase::Analyse(weight), &reason, now).map(Moved::On),

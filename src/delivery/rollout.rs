@@ -49,6 +49,8 @@ pub struct Shape<'s> {
     pub verifies: bool,
     /// What is started takes the place of what serves.
     pub replaces: bool,
+    /// Where no release serves something else does, which may keep the rest of the traffic.
+    pub has_default: bool,
     /// How a release takes over from the one before.
     pub rollout: &'s Rollout,
 }
@@ -57,7 +59,7 @@ impl Shape<'_> {
     /// Returns the shares of the traffic that the new release gets one after the other.
     pub fn weights(&self, ongoing: &Ongoing) -> &[u8] {
         // Nobody else could take the rest of the traffic; and what was good there needs no trial.
-        let is_tried = ongoing.started.before.is_some() && ongoing.started.cause == Cause::Promote && !self.replaces;
+        let is_tried = (ongoing.started.before.is_some() || self.has_default) && ongoing.started.cause == Cause::Promote && !self.replaces;
         if is_tried { &self.rollout.weights } else { &[100] }
     }
 

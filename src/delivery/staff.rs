@@ -16,11 +16,11 @@ pub trait Staff {
     /// Where one fails.
     fn run(&mut self, phase: Phase, release: &Candidate) -> Result<(), TargetError>;
 
-    /// Looks how `canary` does beside `stable`, with this share of the traffic, in percent.
+    /// Looks how `canary` does beside `stable`, which may be no release at all, with this share of the traffic, in percent.
     ///
     /// # Errors
     /// Where a signal came before the end.
-    fn look(&mut self, canary: &Candidate, stable: &Candidate, weight: u8) -> Result<Look, TargetError>;
+    fn look(&mut self, canary: &Candidate, stable: Option<&Candidate>, weight: u8) -> Result<Look, TargetError>;
 
     /// Tells whoever wants to know why `release` goes back.
     ///

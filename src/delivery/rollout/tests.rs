@@ -24,7 +24,7 @@ fn watched(weights: &[u8], pause: Pause) -> Rollout {
 }
 
 fn shape(rollout: &Rollout, replaces: bool) -> Shape<'_> {
-    Shape { provisions: true, verifies: true, replaces, rollout }
+    Shape { provisions: true, verifies: true, replaces, has_default: false, rollout }
 }
 
 fn ongoing(has_before: bool, cause: Cause) -> Ongoing {
@@ -135,6 +135,10 @@ fn a_release_takes_over_share_by_share() {
     assert_eq!(tried, (expected, Ending::Verified), "what was before is kept");
     let at_once = (vec![Provision, Start, Shift(100), Verify, Stop], Ending::Verified);
     assert_eq!(way(ongoing(false, Cause::Promote), shape(&rollout, false), None), at_once, "nothing served");
+    let beside_a_default = Shape { has_default: true, ..shape(&rollout, false) };
+    assert_eq!(way(ongoing(false, Cause::Promote), beside_a_default, None).0[2..4], [Shift(5), Analyse(5)]);
+    let (back, _) = way(ongoing(false, Cause::Promote), beside_a_default, Some(3));
+    assert_eq!(back[3..], [Shift(0), Stop, Tell]);
     assert_eq!(way(ongoing(true, Cause::Rollback), shape(&rollout, false), None), at_once, "it was good before");
     assert_eq!(way(ongoing(true, Cause::Promote), shape(&rollout, true), None), at_once, "there is room for one");
     let (back, ending) = way(ongoing(true, Cause::Promote), shape(&rollout, false), Some(3));

@@ -40,6 +40,7 @@ pub(super) fn rollback(global: &Global, arguments: &Rollback, screen: &mut Scree
     let head = clean_head(&depot)?;
     let before = depot.journal.read()?.standing(&environment.name);
     if before.ongoing.is_some() {
+        pause(&depot, environment, &arguments.reason, screen)?;
         return turn_back(global, &project, &depot, environment, &arguments.reason, screen);
     }
     let Some(lock) = take_lock(&depot, environment, &depot.journal.read()?, screen)? else { return Ok(Exit::Waiting) };
@@ -71,12 +72,19 @@ pub(super) fn rollback(global: &Global, arguments: &Rollback, screen: &mut Scree
         return Ok(Exit::Failed);
     }
     let released = history.release(&wanted)?.1.clone();
-    let reason = arguments.reason.clone();
-    let paused = Deed::Paused(Hold { environment: environment.name.to_string(), reason });
+    // Whoever cannot go back holds nothing.
+    site.candidate(&wanted, None).map_err(|error| anyhow::anyhow!(error))?;
+    pause(&depot, environment, &arguments.reason, screen)?;
+    site.begin(&released, &standing, Cause::Rollback, Some(&arguments.reason), None, screen)
+}
+
+/// Holds the environment, so that nothing brings the same release again by itself.
+fn pause(depot: &Depot, environment: &Environment, reason: &str, screen: &mut Screen) -> Result<(), Failing> {
+    let paused = Deed::Paused(Hold { environment: environment.name.to_string(), reason: reason.to_owned() });
     depot.journal.add(Reach::Here, &mut |_| Some(paused.clone()))?;
     depot.tell(screen);
     screen.say(&format!("{}: paused until `shipway resume {}`", environment.name, environment.name));
-    site.begin(&released, &standing, Cause::Rollback, Some(&arguments.reason), None, screen)
+    Ok(())
 }
 
 /// Takes back what is on its way.

@@ -121,6 +121,7 @@ fn bring(
     let Some(lock) = take_lock(depot, environment, &history, screen)? else { return Ok(Exit::Waiting) };
     let site = Site { global, project, depot, environment, head, pace: wish.pace, revised: None, _lock: Some(lock) };
     let history = depot.journal.read()?;
+    let named = wish.release.map(|text| history.release(text).map(|(_, released)| released.release.clone())).transpose()?;
     let standing = history.standing(&environment.name);
     if let Some(lease) = standing.ongoing.as_ref().and_then(|ongoing| depot.journal.held_elsewhere(ongoing)) {
         screen.say(&locked(environment, lease));
@@ -134,11 +135,17 @@ fn bring(
     if let Some(ongoing) = &standing.ongoing {
         screen.say(&format!("{}: going on with what was begun: {}", environment.name, name_of(&history, &ongoing.started.release)));
         let begun = site.begun_by(ongoing, screen)?;
-        let site = match &begun {
-            Some(begun) => &begun.site(&site)?,
-            None => &site,
+        let exit = match &begun {
+            Some(begun) => begun.site(&site)?.go_on(&ongoing.deployment, history, screen)?,
+            None => site.go_on(&ongoing.deployment, history, screen)?,
         };
-        return site.go_on(&ongoing.deployment.clone(), history, screen);
+        let is_other = named.is_some_and(|named| named != ongoing.started.release);
+        if !is_other || !matches!(exit, Exit::Passed | Exit::RolledBack | Exit::Failed) {
+            return Ok(exit);
+        }
+        // What was asked for is still to come.
+        drop((begun, site));
+        return bring(global, project, depot, environment, wish, screen);
     }
     // Whoever names a release knows what they do; automation names none.
     if let Some((reason, actor, _)) = standing.paused.as_ref().filter(|_| wish.release.is_none()) {
@@ -151,7 +158,7 @@ fn bring(
 
 /// Brings a release into an environment into which none is on its way.
 fn bring_in(site: &Site<'_>, history: &History, standing: &Standing, wish: Wish<'_>, screen: &mut Screen) -> Result<Exit, Failing> {
-    let released = match choose(site, history, wish.release, screen)? {
+    let released = match choose(site, history, wish.release, false, screen)? {
         Ok(released) => released,
         Err(exit) => return Ok(exit),
     };
@@ -249,17 +256,18 @@ fn is_due(project: &Project, history: &History, environment: &Environment) -> bo
     })
 }
 
-/// Returns the release that was named, else the newest that is available; else what to exit with, which is said.
+/// Returns the release that was named, else the newest that is available, or with `may_wait` will be; else what to exit with, which is said.
 pub(super) fn choose(
     site: &Site<'_>,
     history: &History,
     named: Option<&str>,
+    may_wait: bool,
     screen: &mut Screen,
 ) -> Result<Result<Released, Exit>, Failing> {
     if let Some(text) = named {
         return Ok(Ok(history.release(text)?.1.clone()));
     }
-    Ok(site.newest(history).map_err(|(exit, why)| {
+    Ok(site.newest(history, may_wait).map_err(|(exit, why)| {
         screen.say(&format!("{}: {why}", site.environment.name));
         exit
     }))

@@ -9,6 +9,7 @@ use super::failing::Failing;
 use super::flags::Global;
 use super::project::Project;
 use super::screen::Screen;
+use super::signals;
 use super::site::{Site, in_slot, name_of};
 use crate::base::duration::show;
 use crate::base::text::visible;
@@ -72,7 +73,7 @@ impl<'p> Prospect<'p> {
         let environment = find(project, environment)?;
         let site = Site { global, project, depot, environment, head: clean_head(depot)?, pace: Pace::Due, revised: None, _lock: None };
         let history = depot.journal.read()?;
-        Ok(choose(&site, &history, release, screen)?.map(|released| Self { site, history, released }))
+        Ok(choose(&site, &history, release, true, screen)?.map(|released| Self { site, history, released }))
     }
 }
 
@@ -114,7 +115,11 @@ pub(super) fn plan(global: &Global, arguments: &Plan, screen: &mut Screen) -> Re
         Ok(Drift::InSync | Drift::Unknown { .. }) => {}
         Err(exit) => return Ok(exit),
     }
-    for asked in site.ask(history, released, true, screen)? {
+    let asked = site.ask(history, released, true, screen)?;
+    if let Some(signal) = signals::came() {
+        return Ok(Exit::Interrupted(signal));
+    }
+    for asked in asked {
         let verdict = match asked.verdict {
             Verdict::Yes => "yes".to_owned(),
             Verdict::NotYet(why) => format!("not yet: {why}"),

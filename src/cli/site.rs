@@ -16,6 +16,7 @@ use super::flags::Global;
 use super::hands::Crewed;
 use super::project::Project;
 use super::screen::Screen;
+use super::signals;
 use super::staff;
 use crate::base::digest::Hash;
 use crate::base::text::visible;
@@ -57,18 +58,22 @@ pub(super) struct Site<'s> {
 }
 
 impl Site<'_> {
-    /// Returns the newest release that is available; else what to exit with, and why.
-    pub(super) fn newest(&self, history: &History) -> Result<Released, (Exit, String)> {
+    /// Returns the newest release that is available, or with `may_wait` else the newest that will be; else what to exit with, and why.
+    pub(super) fn newest(&self, history: &History, may_wait: bool) -> Result<Released, (Exit, String)> {
         let releases = history.releases();
         if releases.is_empty() {
             return Err((Exit::Failed, "no release was made yet: `shipway release` makes one".to_owned()));
         }
         let mut first: Option<(Exit, String)> = None;
+        let mut waits: Option<Released> = None;
         for (_, released) in releases {
             let delivery = &self.project.pipeline.delivery;
             let (exit, why) = match available(delivery, self.environment, history, &released.release, Timestamp::now()) {
                 Verdict::Yes => return Ok(released.clone()),
-                Verdict::NotYet(why) => (Exit::Waiting, format!("waits: {}: {why}", visible(&released.name))),
+                Verdict::NotYet(why) => {
+                    waits.get_or_insert_with(|| released.clone());
+                    (Exit::Waiting, format!("waits: {}: {why}", visible(&released.name)))
+                }
                 Verdict::No(why) => (Exit::Failed, format!("no release is available: {}: {why}", visible(&released.name))),
             };
             // One that will be available is more to say than one that is not.
@@ -76,7 +81,7 @@ impl Site<'_> {
                 first = Some((exit, why));
             }
         }
-        Err(first.unwrap_or((Exit::Failed, "no release is available".to_owned())))
+        waits.filter(|_| may_wait).ok_or_else(|| first.unwrap_or((Exit::Failed, "no release is available".to_owned())))
     }
 
     /// Asks the gates about the release in the contract's order, people last, until one does not say yes; or, with `all`, every one.
@@ -120,6 +125,10 @@ impl Site<'_> {
     /// Says which gate refuses the release, and returns what to exit with.
     pub(super) fn refuse(&self, history: &History, released: &Released, screen: &mut Screen) -> Result<Option<Exit>, Failing> {
         let refusal = self.ask(history, released, false, screen)?.into_iter().find(|asked| asked.verdict != Verdict::Yes);
+        if let Some(signal) = signals::came() {
+            // Whatever a gate said that was cut short.
+            return Ok(Some(Exit::Interrupted(signal)));
+        }
         let Some(Asked { gate, verdict }) = refusal else { return Ok(None) };
         let (exit, verb, why) = match verdict {
             Verdict::Yes => return Ok(None),

@@ -96,6 +96,18 @@ pub fn signer(signed: &Signed, agrees: bool, signers: &Path) -> Result<String, S
     Ok(principal)
 }
 
+/// Makes sure that this was signed as it stands there, by whatever key; who may sign is asked where it is to count.
+///
+/// # Errors
+/// Why it was not.
+pub fn is_whole(signed: &Signed, agrees: bool) -> Result<(), String> {
+    let mut signature = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
+    signature.write_all(signed.signature.as_bytes()).map_err(|error| error.to_string())?;
+    let message = text(&signed.plan, agrees, signed.at);
+    let check = ["-Y", "check-novalidate", "-n", NAMESPACE, "-s", &signature.path().to_string_lossy()];
+    run(&check, message.as_bytes()).map(drop).map_err(|error| format!("it was not made for this: {error}"))
+}
+
 /// What somebody said of a plan, and whether it counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Opinion {

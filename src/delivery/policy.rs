@@ -85,6 +85,10 @@ fn denials(root: &Path, files: &[PathBuf], input: &Value) -> Result<Vec<String>,
             Err(error) => return Err(format!("{error:#}")),
         };
         has_rule = true;
+        if denied == regorus::Value::Undefined {
+            // Its conditions do not hold.
+            continue;
+        }
         let name = rule.trim_start_matches("data.").to_owned();
         let denied: Value =
             serde_json::from_str(&denied.to_json_str().map_err(|error| format!("{error:#}"))?).map_err(|error| error.to_string())?;
@@ -124,6 +128,13 @@ mod tests {
     }
 
     const SIZE: &str = "package shop.size\n\ndeny contains msg if {\n  some artifact in input.artifacts\n  artifact.size > 10\n  msg := sprintf(\"%s is too large\", [artifact.name])\n}\n";
+
+    #[test]
+    fn a_rule_whose_conditions_do_not_hold_denies_nothing() {
+        let rules = [("a.rego", "package a\ndeny if input.failed > 5\n")];
+        assert_eq!(asked(&rules, &json!({ "failed": 0 })), Verdict::Yes);
+        assert_eq!(asked(&rules, &json!({ "failed": 6 })), Verdict::No("a.deny: denied".to_owned()));
+    }
 
     #[test]
     fn what_a_rule_denies_stays_out_under_its_name() {

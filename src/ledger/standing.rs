@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::entry::{Actor, Answer, Deed, Ended, Ending, Entry, Looked, Phase, Phasing, Started, Turned};
+use super::entry::{Actor, Answer, Cause, Deed, Ended, Ending, Entry, Looked, Phase, Phasing, Started, Turned};
 use super::history::{History, Recorded};
 
 /// How long a clone that moves a deployment may be silent about it until another one may go on.
@@ -23,6 +23,8 @@ pub struct Standing {
     pub kept: Option<Kept>,
     /// Every time that a release was verified here, the first first.
     pub verified: Vec<Verified>,
+    /// What somebody took back though it was verified, and what was not verified again since: no rollback leads there by itself.
+    pub withdrawn: Vec<String>,
     /// The deployments that did not come to their end, with why, the first first.
     pub failed: Vec<(String, String)>,
     /// Why automation leaves it alone, who said so, and when.
@@ -150,9 +152,10 @@ impl History {
 }
 
 impl Standing {
-    /// Returns the last release that was verified here, but for `except`.
+    /// Returns the last release that was verified here and not taken back since, but for `except`.
     pub fn last_verified(&self, except: Option<&str>) -> Option<&Verified> {
-        self.verified.iter().rev().find(|verified| Some(verified.release.as_str()) != except)
+        let is_meant = |release: &String| Some(release.as_str()) != except && !self.withdrawn.contains(release);
+        self.verified.iter().rev().find(|verified| is_meant(&verified.release))
     }
 
     /// Tells since when a release counts as verified here: since the first time after which it never failed.
@@ -168,6 +171,9 @@ impl Standing {
             Deed::Started(started) => {
                 // It comes to where the other is.
                 self.kept = None;
+                if started.cause == Cause::Rollback {
+                    self.withdrawn.extend(started.before.clone());
+                }
                 self.ongoing = Some(Ongoing {
                     deployment: recorded.digest.clone(),
                     started: (**started).clone(),
@@ -296,6 +302,7 @@ impl Standing {
         let reason = ended.reason.clone().or(back).unwrap_or_default();
         match ended.result {
             Ending::Verified => {
+                self.withdrawn.retain(|release| *release != ongoing.started.release);
                 self.verified.push(Verified { release: ongoing.started.release.clone(), at });
                 self.lost = None;
                 self.kept = ended.kept_until.map(|until| Kept { deployment: Ongoing { is_verified: true, ..ongoing }, until });

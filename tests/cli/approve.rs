@@ -436,3 +436,18 @@ fn what_was_begun_goes_on_as_its_commit_says() {
     assert_eq!(shop.by(), "first\n");
     assert_eq!(shop.worktrees(), 1, "nothing is left aside");
 }
+
+#[test]
+fn whoever_may_sign_no_more_leaves_the_record_as_it_was() {
+    let shop = Shop::new(APPROVE);
+    let (bob, eve) = (shop.key("bob@example.org"), shop.key("eve@example.org"));
+    shop.project.write("allowed_signers", &bob);
+    shop.commit();
+    shop.shipway(&["release"]).exits(0);
+    shop.signs_as("bob@example.org");
+    shop.shipway(&["approve", "production", "--reason", "fine"]).exits(0);
+    shop.promote(0);
+    shop.project.write("allowed_signers", &eve);
+    shop.commit();
+    shop.shipway(&["audit"]).exits(0);
+}

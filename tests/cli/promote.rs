@@ -145,6 +145,8 @@ fn what_is_automatic_comes_in_by_itself_unless_it_failed() {
         shop.page("production").as_deref() == Some(page)
     };
     assert_eq!(shop.page("production"), None, "it soaks");
+    let plan = shop.shipway(&["plan", "production"]).exits(0).stdout;
+    assert!(plan.contains("gate     available: not yet: it soaks") || plan.contains("gate     available: yes"), "{plan}");
     until("it has soaked", || soaked("hello 1\n"));
     // One that fails is tried once.
     shop.project.write("page.txt", "bye\n");
@@ -207,6 +209,48 @@ fn a_rollback_leads_to_the_last_that_was_verified_and_holds() {
     let log = shop.shipway(&["log", "production"]).exits(0).stdout;
     assert!(log.lines().next().unwrap().ends_with("production: verified"), "{log}");
     assert!(log.contains("production: roll back to"), "{log}");
+}
+
+#[test]
+fn one_rollback_after_the_other_leads_ever_further_back() {
+    let shop = Shop::new();
+    for page in ["hello 1\n", "hello 2\n", "hello 3\n"] {
+        shop.release(page);
+        shop.shipway(&["promote", "staging"]).exits(0);
+    }
+    for page in ["hello 2\n", "hello 1\n"] {
+        shop.shipway(&["rollback", "staging", "--reason", "x"]).exits(0);
+        assert_eq!(shop.page("staging").as_deref(), Some(page));
+    }
+    shop.shipway(&["rollback", "staging", "--reason", "x"]).exits(1);
+    // What is verified again is good again.
+    let second = shop.shipway(&["release", "list", "--format", "json"]).exits(0).stdout;
+    let second = serde_json::from_str::<Value>(&second).unwrap()["releases"][1]["name"].as_str().unwrap().to_owned();
+    shop.shipway(&["promote", "staging", &second]).exits(0);
+    shop.release("hello 4\n");
+    shop.shipway(&["resume", "staging", "--reason", "x"]).exits(0);
+    shop.shipway(&["promote", "staging"]).exits(0);
+    shop.shipway(&["rollback", "staging", "--reason", "x"]).exits(0);
+    assert_eq!(shop.page("staging").as_deref(), Some("hello 2\n"));
+}
+
+#[test]
+fn what_was_left_begun_does_not_take_the_place_of_what_is_named() {
+    let shop = Shop::new();
+    shop.release("hello 1\n");
+    shop.shipway(&["promote", "staging"]).exits(0);
+    shop.release("hello 2\n");
+    assert!(killed(shop.command(&["promote", "staging"]), shop.outside.path(), 4, "after"));
+    shop.shipway(&["promote", "staging", "nosuch"]).exits(2);
+    let third = shop.release("hello 3\n");
+    shop.shipway(&["promote", "staging", &third]).exits(0);
+    assert_eq!(shop.page("staging").as_deref(), Some("hello 3\n"));
+    // A rollback of what is on its way holds the environment like any other.
+    shop.release("hello 4\n");
+    assert!(killed(shop.command(&["promote", "staging"]), shop.outside.path(), 4, "after"));
+    shop.shipway(&["rollback", "staging", "--reason", "x"]).exits(0);
+    assert_eq!(shop.page("staging").as_deref(), Some("hello 3\n"));
+    assert!(shop.shipway(&["promote", "staging"]).exits(75).stderr.contains("paused by"));
 }
 
 #[test]

@@ -586,6 +586,7 @@ fn what_waits_goes_back_and_what_is_kept_is_over() {
         stage.shop.shipway(&[verb, "production", "--reason", verb]).exits(0);
         assert_eq!((stage.split(10, "hello 0\n"), stage.shop.running(), stage.taken("page")), (10, vec!["blue"], vec![verb.to_owned()]));
     }
+    stage.shop.shipway(&["resume", "production", "--reason", "what was taken back is mended"]).exits(0);
     stage.shop.promote("hello 1\n", 75);
     for _ in 0..3 {
         stage.shop.shipway(&["resume", "production", "--reason", "fine"]).exits(0);

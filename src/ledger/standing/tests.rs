@@ -1,7 +1,7 @@
 //! What entries come to.
 
 use super::*;
-use crate::ledger::entry::{Cause, Held, Unlocked};
+use crate::ledger::entry::{Held, Unlocked};
 
 fn entry(clone: &str, minute: i64, deed: Deed) -> Recorded {
     let actor = Actor { name: clone.to_owned(), email: String::new(), host: String::new(), clone: Some(clone.to_owned()) };

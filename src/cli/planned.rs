@@ -1,5 +1,6 @@
 //! `plan`, `approve` and `reject`: what would be done, and who agrees to it.
 
+use anyhow::Context;
 use clap::Args;
 use jiff::Timestamp;
 
@@ -23,7 +24,7 @@ use crate::ledger::entry::{Deed, Released, Signed};
 use crate::ledger::history::History;
 use crate::ledger::shared::Reach;
 use crate::ledger::standing::Standing;
-use crate::model::environment::{Environment, Pause};
+use crate::model::environment::{ApprovalRule, Environment, Pause};
 use crate::model::outcome::Exit;
 use crate::model::stage::Step;
 use crate::model::target::{Kind, Sign};
@@ -127,6 +128,9 @@ pub(super) fn plan(global: &Global, arguments: &Plan, screen: &mut Screen) -> Re
         };
         screen.show(&format!("gate     {}: {verdict}\n", asked.gate));
     }
+    if let Some(rule) = &environment.admission.approve {
+        screen.show(&format!("people   {}\n", prospect.people(rule)?));
+    }
     let lines = [prospect.moves(&standing), prospect.shares(&standing), prospect.times(&standing).to_vec()].concat();
     lines.iter().for_each(|line| screen.show(&format!("{line}\n")));
     Ok(Exit::Passed)
@@ -144,6 +148,20 @@ fn lock(standing: &Standing, history: &History) -> Option<String> {
 }
 
 impl Prospect<'_> {
+    /// Returns who has to agree.
+    fn people(&self, rule: &ApprovalRule) -> Result<String, Failing> {
+        let may = match self.site.signers(rule)? {
+            Some(file) => std::fs::read_to_string(file.path()).with_context(|| format!("`{}` cannot be read", visible(&rule.signers)))?,
+            None => String::new(),
+        };
+        // A line of the file begins with the names of whoever has the key (ssh-keygen(1), ALLOWED SIGNERS).
+        let names = may.lines().filter_map(|line| line.split_whitespace().next()).filter(|name| !name.starts_with('#'));
+        let is_author = |name: &str| rule.not_author && name == self.released.author;
+        let names: Vec<_> = names.filter(|name| !is_author(name)).map(visible).collect();
+        let names = if names.is_empty() { "nobody".to_owned() } else { names.join(", ") };
+        Ok(format!("{} of {names}, by `{}`", rule.count, visible(&rule.signers)))
+    }
+
     /// Returns what would be done, a line each.
     fn moves(&self, standing: &Standing) -> Vec<String> {
         let environment: &Environment = self.site.environment;

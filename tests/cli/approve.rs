@@ -108,6 +108,7 @@ fn what_is_approved_comes_in_and_nothing_else() {
     shop.signs_as("bob@example.org");
     shop.shipway(&["approve", "production", "--reason", "fine"]).exits(0);
     let plan = shop.shipway(&["plan", "production"]).exits(0).stdout;
+    assert!(plan.contains("people   1 of bob@example.org, by `allowed_signers`\n"), "{plan}");
     assert!(plan.contains("gate     approve: yes"), "{plan}");
     shop.promote(0);
     assert!(shop.serves());

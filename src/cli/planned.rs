@@ -262,12 +262,12 @@ pub(super) fn judge(global: &Global, arguments: &Judge, agrees: bool, screen: &m
         Err(exit) => return Ok(exit),
     };
     let environment = site.environment;
-    if environment.admission.approve.is_none() {
+    let Some(rule) = &environment.admission.approve else {
         return Err(Failing::usage_with_help(
             format!("`{}` needs no approval", environment.name),
             "`approve = { signers = \"allowed_signers\" }` says who has to agree",
         ));
-    }
+    };
     let (plan, at) = (site.plan(&released.release), Timestamp::now());
     let key = depot.repository().signing_key()?;
     let signature = sign(key.as_deref(), &plan, agrees, at).map_err(|error| match error {
@@ -278,14 +278,19 @@ pub(super) fn judge(global: &Global, arguments: &Judge, agrees: bool, screen: &m
         environment: environment.name.to_string(),
         release: released.release.clone(),
         commit: site.head.commit.clone(),
-        plan,
+        plan: plan.clone(),
         at,
         signature,
         reason: arguments.reason.clone(),
     };
     let deed = if agrees { Deed::Approved(signed) } else { Deed::Rejected(signed) };
-    depot.journal.add(Reach::Most, &mut |_| Some(deed.clone()))?;
+    let history = depot.journal.add(Reach::Most, &mut |_| Some(deed.clone()))?;
     depot.tell(screen);
+    let signers = site.signers(rule)?;
+    let opinions = site.question(rule, &site.all(signers.as_ref()), &released, &plan, at).opinions(&history);
+    if let Some(why) = opinions.last().and_then(|own| own.why_not.as_ref()) {
+        screen.warn(&format!("it is recorded, and does not count: {}", visible(why)));
+    }
     let word = if agrees { "approved" } else { "rejected" };
     screen.say(&format!("{}: {word} {}", environment.name, visible(&released.name)));
     Ok(Exit::Passed)

@@ -97,7 +97,8 @@ fn what_is_approved_comes_in_and_nothing_else() {
     assert!(said.contains("waits: approve: 0 of 1 approval given"), "{said}");
     // By the author of the commit.
     shop.signs_as("ann@example.org");
-    shop.shipway(&["approve", "production", "--reason", "mine"]).exits(0);
+    let said = shop.shipway(&["approve", "production", "--reason", "mine"]).exits(0);
+    assert!(said.stderr.contains("it is recorded, and does not count: who wrote the commit"), "{}", said.stderr);
     assert!(shop.promote(75).contains("that of ann@example.org: who wrote the commit does not count"));
     // By somebody who may not.
     shop.signs_as("eve@example.org");
@@ -106,7 +107,8 @@ fn what_is_approved_comes_in_and_nothing_else() {
     assert!(!shop.serves());
     // By somebody who may.
     shop.signs_as("bob@example.org");
-    shop.shipway(&["approve", "production", "--reason", "fine"]).exits(0);
+    let said = shop.shipway(&["approve", "production", "--reason", "fine"]).exits(0);
+    assert_eq!(said.stderr.lines().count(), 1, "{}", said.stderr);
     let plan = shop.shipway(&["plan", "production"]).exits(0).stdout;
     assert!(plan.contains("people   1 of bob@example.org, by `allowed_signers`\n"), "{plan}");
     assert!(plan.contains("gate     approve: yes"), "{plan}");

@@ -641,11 +641,11 @@ fn a_signal_ends_it_while_it_waits() {
     }
 }
 
-/// A step that stays, and what is in its command line; it does `told` when it is asked to end. What it sleeps by is asked, too, and may end.
+/// A step that stays, and what is in its command line; it does `told` when it is asked to end. What it starts is asked, too, and may end.
 fn staying(project: &Project, told: &str) -> String {
     let mark = project.aside("mark").to_str().unwrap().to_owned();
     project.pipeline(&format!(
-        "[stages.a]\nsteps = [\"trap 'touch $XDG_N/told; {told}' TERM; touch $XDG_N/begun; while :; do sleep 0.01 || :; done # {mark}\"]\n"
+        "[stages.a]\nsteps = [\"trap 'touch $XDG_N/told || :; {told}' TERM; touch $XDG_N/begun; while :; do sleep 0.01 || :; done # {mark}\"]\n"
     ));
     mark
 }

@@ -20,24 +20,25 @@ const WAITING: &str = "waiting for changes";
 struct Watching {
     child: Child,
     said: Arc<Mutex<String>>,
-    readers: Vec<std::thread::JoinHandle<()>>,
+    reader: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Watching {
-    fn start(command: Command) -> Self {
-        let mut child = project::start(command);
+    /// Starts it with one pipe for both streams: what it says is then in the order in which it said it.
+    fn start(mut command: Command) -> Self {
+        let (mut said_by_it, pipe) = std::io::pipe().unwrap();
+        let child = command.stdout(pipe.try_clone().unwrap()).stderr(pipe).spawn().unwrap();
+        // The command holds the pipe as well, and its end is to be seen.
+        drop(command);
         let said: Arc<Mutex<String>> = Arc::default();
-        let streams: [Box<dyn Read + Send>; 2] = [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
-        let readers = streams.map(|mut stream| {
-            let said = said.clone();
-            std::thread::spawn(move || {
-                let mut piece = [0; 4096];
-                while let Ok(length @ 1..) = stream.read(&mut piece) {
-                    said.lock().unwrap().push_str(&String::from_utf8_lossy(&piece[..length]));
-                }
-            })
+        let heard = said.clone();
+        let reader = std::thread::spawn(move || {
+            let mut piece = [0; 4096];
+            while let Ok(length @ 1..) = said_by_it.read(&mut piece) {
+                heard.lock().unwrap().push_str(&String::from_utf8_lossy(&piece[..length]));
+            }
         });
-        Self { child, said, readers: readers.into() }
+        Self { child, said, reader: Some(reader) }
     }
 
     /// Starts a watch of the project, and waits for the end of its first run.
@@ -102,7 +103,7 @@ impl Watching {
     /// Waits for its end; returns its exit code and all that it said.
     fn end(mut self) -> (i32, String) {
         let status = self.child.wait().unwrap();
-        self.readers.drain(..).for_each(|reader| reader.join().unwrap());
+        self.reader.take().unwrap().join().unwrap();
         (status.code().unwrap_or_else(|| panic!("{status}")), self.said())
     }
 

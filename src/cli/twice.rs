@@ -1,8 +1,11 @@
 //! `run --twice` and `release --twice`: the run again under other circumstances, to see whether the same comes out.
 //!
 //! The second run is in another folder, with another `TMPDIR` and another umask, and begins later, also by a clock that counts in twos of
-//! seconds, as archives do. The clock itself is the machine's: without a program loaded into every step nobody can set it for some of them.
+//! seconds, as archives do. Where faketime is installed, its steps also see a clock that is more than a day ahead: a program has to be loaded
+//! into each of them for that, and this is the one that others use for it.
 
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -17,12 +20,14 @@ use super::project::Project;
 use super::screen::Screen;
 use super::session::Session;
 use super::signals;
+use crate::base::program;
 use crate::base::text::{count, visible};
 use crate::engine::checkout::{Access, CacheMode, Checkout};
 use crate::engine::elsewhere::compare;
 use crate::engine::memory::Memory;
 use crate::engine::run::{Interrupter, Means, Options, Run};
 use crate::engine::traces::Belief;
+use crate::exec::environment::Caller;
 use crate::model::event::Listener;
 use crate::model::outcome::Exit;
 use crate::report::terminal::TerminalReporter;
@@ -68,7 +73,11 @@ fn run_there(
     memory.copy_to(&there, &project.file).context("the project cannot be copied for a second run")?;
     await_later(ended, &interrupter);
     let _mask = Mask::other();
-    let caller = session.caller.with("TMPDIR", temporary.as_os_str());
+    let clock = Clock::find(&session.caller, &above);
+    let mut caller = session.caller.with("TMPDIR", temporary.as_os_str());
+    for (name, value) in clock.iter().flat_map(Clock::variables) {
+        caller = caller.with(name, value);
+    }
     let here = memory.plan();
     let plan = here.elsewhere(&there);
     let access = Access { store: None, mode: CacheMode::Off, force: false, paranoid: false, only_look: false };
@@ -81,18 +90,45 @@ fn run_there(
         return Ok((exit, Vec::new()));
     }
     if exit != Exit::Passed {
-        let why = "the second run, in a copy of what the stages read, did not pass: they read more than they declare, or depend on the place, TMPDIR or umask";
+        let why = "the second run, in a copy of what the stages read, did not pass: they read more than they declare, or depend on the place, TMPDIR, umask or clock";
         return Ok((exit, vec![why.to_owned()]));
     }
     let differences = compare(here, &there).context("the outputs of the two runs cannot be compared")?;
     if differences.is_empty() {
-        return Ok((Exit::Passed, vec![format!("twice the same: {}", count(here.stages.len(), "stage"))]));
+        let when = if clock.is_some() { "a day later by its clock" } else { "seconds later; with faketime installed, a day" };
+        return Ok((Exit::Passed, vec![format!("twice the same: {}, the second time {when}", count(here.stages.len(), "stage"))]));
     }
     let lines = differences.iter().map(|difference| {
         let more = if difference.more > 0 { format!(", +{} more", difference.more) } else { String::new() };
         format!("`{}` gave something else the second time: {}{more}", visible(&difference.stage), visible(&difference.first))
     });
     Ok((Exit::Failed, lines.collect()))
+}
+
+/// A clock that steps see instead of the machine's.
+struct Clock {
+    /// What has to be loaded into them.
+    library: OsString,
+}
+
+/// How far it is ahead: another day everywhere, and not so far that certificates of servers are over.
+const AHEAD: &str = "+25h";
+
+impl Clock {
+    /// Returns the one of faketime; `None` where it is not installed, or does not do what it should.
+    fn find(caller: &Caller, folder: &Path) -> Option<Self> {
+        let faketime = program::find("faketime", caller.get("PATH"), folder).ok()?;
+        let words = ["-f", AHEAD, "sh", "-c", "date +%s; printenv LD_PRELOAD"];
+        let said = duct::cmd(faketime, words).stderr_null().read().ok()?;
+        let (now, library) = said.split_once('\n')?;
+        let is_ahead = now.parse::<i64>().ok()? > Timestamp::now().as_second() + 24 * 60 * 60;
+        is_ahead.then(|| Self { library: library.trim_end().into() })
+    }
+
+    /// Returns what the environment of steps says of it. Time that is measured and not told goes as ever, or what waits would not.
+    fn variables(&self) -> [(&'static str, &OsStr); 3] {
+        [("LD_PRELOAD", &self.library), ("FAKETIME", OsStr::new(AHEAD)), ("FAKETIME_DONT_FAKE_MONOTONIC", OsStr::new("1"))]
+    }
 }
 
 /// Files are made with other permissions for as long as it lives.

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::project::{Project, Said, git, said};
+use crate::project::{Project, Said, git, said, tool};
 
 /// Builds a small site from two sources; a folder is released with it.
 const SITE: &str = r#"
@@ -309,6 +309,22 @@ fn what_does_not_come_out_the_same_twice_is_no_release() {
         assert_eq!(said.stdout, "");
         assert_eq!(site.json(&["release", "list", "--format", "json"])["releases"].as_array().unwrap().len(), 0);
     }
+}
+
+#[test]
+fn what_keeps_the_day_does_not_come_out_the_same_twice() {
+    if tool("faketime").is_none() {
+        return;
+    }
+    for step in
+        ["mkdir -p out && date +%F > out/page", "mkdir -p out && python3 -c 'import datetime; print(datetime.date.today())' > out/page"]
+    {
+        let site = one_stage(step);
+        let said = twice(&site, "umask 022").exits(1);
+        assert!(said.stderr.contains("`build` gave something else the second time: out/page differs at offset "), "{}", said.stderr);
+    }
+    let said = twice(&one_stage("mkdir -p out && : > out/page"), "umask 022").exits(0);
+    assert!(said.stderr.contains("twice the same: 1 stage, the second time a day later by its clock"), "{}", said.stderr);
 }
 
 #[test]

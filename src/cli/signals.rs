@@ -18,7 +18,7 @@ use crate::exec::cancel::Interruption;
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Who is told of signals now, in the whole process.
-static HEARING: Mutex<Hearing> = Mutex::new(Hearing { end: None, killed_at: None });
+static HEARING: Mutex<Hearing> = Mutex::new(Hearing { end: None, is_cut: false, killed_at: None });
 
 /// The signal that came last; 0 for none. It is written where the signal arrives, before whoever is told of it has a turn.
 static CAME: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
@@ -26,6 +26,8 @@ static CAME: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
 /// Who is told of signals.
 struct Hearing {
     end: Option<Box<dyn FnMut(i32) -> Interruption + Send>>,
+    /// Whether it was told that what it does is over, though no signal came.
+    is_cut: bool,
     killed_at: Option<Instant>,
 }
 
@@ -65,8 +67,21 @@ pub(super) fn hear(end: impl FnMut(i32) -> Interruption + Send + 'static) -> std
         })?;
     }
     hearing.end = Some(Box::new(end));
+    hearing.is_cut = false;
     hearing.killed_at = None;
     Ok(())
+}
+
+/// Ends with grace what is done now, as a first signal would, though none came. What was told so once is not told again: that would be the end
+/// without grace.
+pub(super) fn cut() {
+    let mut hearing = HEARING.lock().unwrap_or_else(PoisonError::into_inner);
+    if !hearing.is_cut
+        && let Some(end) = hearing.end.as_mut()
+    {
+        end(SIGTERM);
+        hearing.is_cut = true;
+    }
 }
 
 /// Returns the signal that came last since signals are heard, whoever was told of it.

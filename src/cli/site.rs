@@ -223,6 +223,7 @@ impl Site<'_> {
                 target: &mut *target,
                 staff: &mut staff,
                 find: &find,
+                cut: &signals::cut,
             };
             (deployment.go_on(name, history)?, staff.warnings)
         };

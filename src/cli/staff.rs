@@ -42,8 +42,9 @@ impl Crewed<'_, '_> {
     /// Returns what ends the wait when a signal comes.
     fn cancel(&mut self) -> std::io::Result<Arc<Cancel>> {
         let cancel = match &self.cancel {
-            Some(cancel) => cancel.clone(),
-            None => Arc::new(Cancel::new()?),
+            // One that was told to end is over for good.
+            Some(cancel) if !cancel.is_stopped() => cancel.clone(),
+            Some(_) | None => Arc::new(Cancel::new()?),
         };
         // Whatever ran since has heard signals by itself.
         let heard = cancel.clone();

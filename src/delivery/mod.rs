@@ -30,5 +30,6 @@ pub mod target;
 pub mod vault;
 
 mod names;
+mod recall;
 mod share;
 mod unpacked;

@@ -8,9 +8,11 @@ use jiff::Timestamp;
 use super::analysis::{Judged, judge};
 use super::drift::Drift;
 use super::hold::{keeping, reach, release, take};
+use super::recall::{LISTEN, LISTEN_FAR, recalled, unless_recalled};
 use super::rollout::{Move, Shape, Wait, later, next, picture};
 use super::staff::{Left, Pace, Staff};
 use super::target::{Candidate, Target, TargetError};
+use crate::base::text::visible;
 use crate::ledger::entry::{Deed, Ended, Ending, Looked, Phase, Phasing, Turned};
 use crate::ledger::error::LedgerError;
 use crate::ledger::history::History;
@@ -18,10 +20,6 @@ use crate::ledger::journal::Journal;
 use crate::ledger::shared::Reach;
 use crate::ledger::standing::{Ongoing, Share, Standing};
 use crate::model::environment::Analysis;
-
-/// How often somebody who waits looks whether the deployment was told to go back, and how often in the clones that share the ledger.
-const LISTEN: Duration = Duration::from_millis(500);
-const LISTEN_FAR: Duration = Duration::from_secs(15);
 
 /// Returns what the release of an id consists of, and what is known of the slot of this name that it is in.
 pub type Find<'f> = dyn Fn(&str, Option<&str>) -> Result<Candidate, String> + 'f;
@@ -42,6 +40,8 @@ pub struct Deployment<'d> {
     pub staff: &'d mut dyn Staff,
     /// Finds releases.
     pub find: &'d Find<'d>,
+    /// Ends what target and staff do now, who then say that they were interrupted; called from another thread, and more than once.
+    pub cut: &'d (dyn Fn() + Sync),
 }
 
 impl std::fmt::Debug for Deployment<'_> {
@@ -122,13 +122,12 @@ impl Deployment<'_> {
                     // It was told to go back, was ended, or is on another clone, meanwhile.
                     return Ok(Moved::On(begun));
                 }
-                let (journal, environment) = (self.journal, self.environment);
-                match keeping(journal, environment, ongoing, || self.perform(phase, ongoing, standing, &begun)) {
+                match self.work(ongoing, |deployment| deployment.perform(phase, ongoing, standing, &begun)) {
                     Ok(()) => {
                         let done = self.record(ongoing, step, now, || Deed::Done(self.phasing(name, phase)))?;
                         self.after(phase, name, done)
                     }
-                    Err(TargetError::Interrupted(signal)) => Ok(Moved::Left(Left::Interrupted(signal))),
+                    Err(TargetError::Interrupted(signal)) => self.interrupted(ongoing, signal),
                     Err(TargetError::Failed(reason)) => self.fail(ongoing, step, phase, &reason, now).map(Moved::On),
                 }
             }
@@ -136,6 +135,20 @@ impl Deployment<'_> {
             Move::Wait(Wait::Until(until)) => self.sleep(ongoing, until),
             Move::Wait(wait @ Wait::Resume) => Ok(Moved::Left(Left::Waits(Some(wait)))),
         }
+    }
+
+    /// Works, and keeps the deployment meanwhile, unless it is told to go back.
+    fn work<T>(&mut self, ongoing: &Ongoing, work: impl FnOnce(&mut Self) -> T) -> T {
+        let (journal, environment, cut) = (self.journal, self.environment, self.cut);
+        keeping(journal, environment, ongoing, || unless_recalled(journal, environment, ongoing, cut, || work(self)))
+    }
+
+    /// Goes on with one whose work was cut short to go back; leaves it where a signal came.
+    fn interrupted(&mut self, ongoing: &Ongoing, signal: i32) -> Result<Moved, LedgerError> {
+        let history = self.journal.read()?;
+        let Some(reason) = recalled(&history, self.environment, ongoing) else { return Ok(Moved::Left(Left::Interrupted(signal))) };
+        self.staff.say(&format!("told to go back: {}", visible(&reason)));
+        Ok(Moved::On(history))
     }
 
     /// Says how far it is with a new share of the traffic; whoever makes one step leaves it there.
@@ -174,10 +187,9 @@ impl Deployment<'_> {
             Ok(found) => found,
             Err(reason) => return self.fail(ongoing, step, Phase::Analyse(weight), &reason, now).map(Moved::On),
         };
-        let (journal, environment) = (self.journal, self.environment);
-        let look = match keeping(journal, environment, ongoing, || self.staff.look(&canary, stable.as_ref(), weight)) {
+        let look = match self.work(ongoing, |deployment| deployment.staff.look(&canary, stable.as_ref(), weight)) {
             Ok(look) => look,
-            Err(TargetError::Interrupted(signal)) => return Ok(Moved::Left(Left::Interrupted(signal))),
+            Err(TargetError::Interrupted(signal)) => return self.interrupted(ongoing, signal),
             Err(TargetError::Failed(reason)) => return self.fail(ongoing, step, Phase::Analyse(weight), &reason, now).map(Moved::On),
         };
         let name = &ongoing.deployment;

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::command_target::Shop;
 use crate::killer::{at_each_change, killed};
-use crate::project::start;
+use crate::project::{finish, processes, start, until};
 
 /// What the shop is told beside the rest.
 const ROLLOUT: &str = r#"
@@ -34,6 +34,12 @@ shift)
 which) basename "$(cat "$RUN/$(sed -n 's/ 100$//p' "$RUN/weights").dir")";;
 esac
 "#;
+
+/// Hangs once, where a file says that this is what hangs.
+fn may_hang(script: &str, what: &str) -> String {
+    let hangs = format!("if grep -qs \"^{what}$\" \"$RUN/hang\"; then mv \"$RUN/hang\" \"$RUN/hangs\"; exec sleep 987654; fi");
+    script.replacen("#!/bin/sh -eu\n", &format!("#!/bin/sh -eu\n{hangs}\n"), 1)
+}
 
 /// Says what a file tells it to; without one, yes. Notes where it could ask.
 const SLO: &str = r#"#!/bin/sh -eu
@@ -400,6 +406,29 @@ fn whoever_waits_hears_an_abort_and_a_signal() {
     assert!(lines.any(|line| line.contains("rolled back")));
     assert_eq!(child.wait().unwrap().code(), Some(4));
     assert_eq!((stage.split(10, "hello 0\n"), stage.taken("page")), (10, vec!["stop it".to_owned()]));
+}
+
+#[test]
+fn an_abort_ends_whatever_hangs() {
+    let Some(stage) = Stage::new("") else { return };
+    let project = &stage.shop.project;
+    for (name, what) in [("app", "$1 $2"), ("lb", "$1"), ("slo", "slo"), ("verify", "verify")] {
+        project.script(name, &may_hang(&project.read(name), what));
+    }
+    stage.shop.commit("it may hang");
+    for what in ["start green", "shift", "slo", "verify"] {
+        stage.shop.release(&format!("hello {what}\n"));
+        fs::write(stage.shop.run("hang"), what).unwrap();
+        let child = start(stage.shop.command(&["promote", "production"]));
+        until(&format!("{what} hangs"), || stage.shop.run("hangs").exists());
+        fs::remove_file(stage.shop.run("hangs")).unwrap();
+        stage.shop.shipway(&["abort", "production", "--reason", "it hangs"]).exits(0);
+        let said = finish(child);
+        assert_eq!(said.code(), 4, "{what}: {}", said.stderr);
+        assert!(said.stderr.contains("production: told to go back: it hangs\n"), "{what}: {}", said.stderr);
+        assert_eq!((stage.split(10, "hello 0\n"), stage.taken("page")), (10, vec!["it hangs".to_owned()]), "{what}");
+        assert_eq!(processes("987654"), [""; 0], "{what}");
+    }
 }
 
 #[test]

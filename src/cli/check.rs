@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::Context;
+
 use super::failing::Failing;
 use super::flags::Global;
 use super::project::Project;
@@ -11,6 +13,7 @@ use super::screen::Screen;
 use crate::base::diagnostic::Diagnostic;
 use crate::base::text::{count, visible};
 use crate::config::resolve::Places;
+use crate::delivery::policy;
 use crate::engine::checkout::lister;
 use crate::git::repo::Repository;
 use crate::inputs::claimed::Claimed;
@@ -27,6 +30,10 @@ const MOST_NAMED: usize = 3;
 /// Validates, and warns of what is probably not meant.
 pub(super) fn run(global: &Global, screen: &mut Screen) -> Result<Exit, Failing> {
     let (project, text) = Project::load_anew(global)?;
+    let errors = missing(&project, &text.places)?;
+    if !errors.is_empty() {
+        return Err(Failing::File(Box::new(text.sources), errors));
+    }
     let warnings: Vec<Diagnostic> = inputs(&project, &text.places)
         .into_iter()
         .chain(shims(&project, &text.places))
@@ -42,6 +49,28 @@ pub(super) fn run(global: &Global, screen: &mut Screen) -> Result<Exit, Failing>
     let warned = if warnings.is_empty() { String::new() } else { format!(", {}", count(warnings.len(), "warning")) };
     screen.print(&format!("{} is valid: {}{warned}\n", text.sources.main().name, count(pipeline.stages.len(), "stage")));
     Ok(Exit::Passed)
+}
+
+/// Returns what environments name and what is not there: without it no release could ever come in.
+fn missing(project: &Project, places: &Places) -> Result<Vec<Diagnostic>, Failing> {
+    let mut errors = Vec::new();
+    for (signers, place) in &places.named.signers {
+        if !project.root.join(signers).is_file() {
+            let help = "each line says who may sign, and with which key: NAME KEY (ssh-keygen(1), ALLOWED SIGNERS)";
+            let message = format!("there is no file `{}`, so nobody could approve", visible(signers));
+            errors.push(Diagnostic::error(message, place.clone(), "no such file").help(help));
+        }
+    }
+    for (pattern, place) in &places.named.policies {
+        let found = policy::files(&project.root, std::slice::from_ref(pattern)).context("the files of `policy` cannot be found")?;
+        if found.is_empty() {
+            let help = "a pattern means files of rules, such as \"policy/*.rego\"; those that end with `_test.rego` do not count";
+            let message = format!("`{}` means no file, so every release would be refused", visible(pattern.path()));
+            errors.push(Diagnostic::error(message, place.clone(), "no such file").help(help));
+        }
+    }
+    errors.sort_by_key(|error| error.labels[0].span.start);
+    Ok(errors)
 }
 
 fn inputs(project: &Project, places: &Places) -> Vec<Diagnostic> {

@@ -10,6 +10,7 @@
 
 pub mod folder;
 pub mod json_schema;
+pub mod named;
 pub mod resolve;
 pub mod schema;
 pub mod snapshot;

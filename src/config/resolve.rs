@@ -9,6 +9,7 @@ use super::fields::{At, Fields};
 use super::folder::{Files, Nothing};
 use super::include::{Gathered, gather};
 use super::matrix::combinations;
+use super::named::Named;
 use super::pools::Pools;
 use super::scope::Scope;
 use super::services::Services;
@@ -44,6 +45,8 @@ pub struct Places {
     pub stages: Vec<Range<usize>>,
     /// Where in the files the name of each service stands.
     pub services: Vec<Range<usize>>,
+    /// The files that environments name.
+    pub named: Named,
 }
 
 /// Returns the pipeline that `source` declares, which includes no other file.
@@ -98,7 +101,8 @@ fn resolve(gathered: &Gathered, problems: &mut Vec<Diagnostic>) -> Option<Loaded
     let (stages, services, service_places, pools) = (stages.collect(), services.all, services.places, pools.all);
     let digest = gathered.sources.digest(&included);
     let pipeline = Pipeline { name, digest, default, included, stages, services, pools, graph: graph?, cache: cache(main), hook, delivery };
-    let places = Places { inputs: input_places, stages: stage_places, services: service_places };
+    let named = Named::of(&gathered.files[0]);
+    let places = Places { inputs: input_places, stages: stage_places, services: service_places, named };
     Some(Loaded { pipeline, places })
 }
 

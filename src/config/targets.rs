@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use super::fields::{At, Fields, Pairs};
@@ -32,13 +34,36 @@ const KEYS: &[(&str, &[&str], &[&str])] = &[
 pub(super) fn all(file: &File, problems: &mut Vec<Diagnostic>) -> Vec<(At<String>, Target)> {
     let home = file.home(0);
     let mut targets = Vec::new();
+    let mut folders: BTreeMap<PathBuf, Range<usize>> = BTreeMap::new();
     for (name, fields) in file.fields.tables("targets").unwrap_or_default() {
         let mut builder = Builder { home: home.clone(), defaults: Fields::default(), problems };
         if let Some(kind) = kind(&mut builder, name, fields) {
+            if let Kind::Directory(directory) = &kind {
+                let place = fields.span("path");
+                if let Some(first) = folders.insert(plain(&directory.path), place.clone()) {
+                    let message =
+                        format!("two targets have the folder `{}`, and its link leads to one release", directory.path.escape_debug());
+                    let problem = Diagnostic::error(message, place, "the same folder").and(first, "first named here");
+                    problems.push(problem.help("give each target a folder of its own"));
+                }
+            }
             targets.push((name.clone(), Target { name: name.value.as_str().into(), kind }));
         }
     }
     targets
+}
+
+/// Returns the path without what leads nowhere: `a/../b/./c/` is `b/c`.
+fn plain(path: &str) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in Path::new(path).components() {
+        match part {
+            Component::ParentDir if matches!(plain.components().next_back(), Some(Component::Normal(_))) => drop(plain.pop()),
+            Component::CurDir => {}
+            part @ (Component::Prefix(_) | Component::RootDir | Component::ParentDir | Component::Normal(_)) => plain.push(part),
+        }
+    }
+    plain
 }
 
 fn kind(builder: &mut Builder<'_>, name: &At<String>, fields: &Fields) -> Option<Kind> {
@@ -166,14 +191,28 @@ fn wrong_in_slot(slots: &[(At<String>, Pairs)], name: &At<String>, key: &At<Stri
         let message = format!("the slot `{}` has a key `{}`, and `{}` has not", name.value, key.value, other.value);
         return Some(Diagnostic::error(message, key.span.clone(), "only of one slot").help("commands are told the same of both"));
     }
-    let is_wrong = key.value == "port" && !is_port(&value.value);
-    is_wrong.then(|| no_port(&value.value, value.span.clone()))
+    if key.value != "port" {
+        return None;
+    }
+    if !is_port(&value.value) {
+        return Some(no_port(&value.value, value.span.clone()));
+    }
+    let before = slots.iter().take_while(|(other, _)| other.value != name.value);
+    let same =
+        |(_, pair): &(&At<String>, &(At<String>, At<String>))| pair.0.value == "port" && number(&pair.1.value) == number(&value.value);
+    let (other, (_, port)) = before.flat_map(|(other, pairs)| pairs.iter().map(move |pair| (other, pair))).find(same)?;
+    let message = format!("the slots `{}` and `{}` have the same port, so both releases could not run at a time", other.value, name.value);
+    Some(Diagnostic::error(message, value.span.clone(), "the same port").and(port.span.clone(), "first named here"))
+}
+
+fn number(port: &str) -> Option<u16> {
+    port.parse().ok().filter(|port| *port > 0)
 }
 
 fn is_port(text: &str) -> bool {
-    text.parse().is_ok_and(|port: u16| port > 0)
+    number(text).is_some()
 }
 
-fn no_port(text: &str, span: std::ops::Range<usize>) -> Diagnostic {
+fn no_port(text: &str, span: Range<usize>) -> Diagnostic {
     Diagnostic::error(format!("`{}` is no port: a whole number from 1 to 65535", text.escape_debug()), span, "not a port")
 }

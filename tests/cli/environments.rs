@@ -63,7 +63,7 @@ variant = "on"
 #[test]
 fn the_example_of_the_contract_is_valid() {
     let project = Project::empty();
-    project.write("pipeline.toml", EXAMPLE);
+    project.write("pipeline.toml", EXAMPLE).write("policy/size.rego", "").write("allowed_signers", "");
     project.shipway(["check"]).exits(0);
     // Read again from what was kept of it.
     project.shipway(["run", "-q"]).exits(0);
@@ -111,6 +111,12 @@ fn what_is_wrong_is_said_where_it_stands() {
         ("green = { port = 8082 }", "green = { port = 8082, host = \"a\" }", "the slot `green` has a key `host`, and `blue` has not"),
         ("blue = { port = 8081 }, green = { port = 8082 }", "blue = {}, green = {}", "there is no placeholder `{port}`"),
         ("port = 8081", "port = 0", "`0` is no port"),
+        ("port = 8082", "port = 8081", "the slots `blue` and `green` have the same port"),
+        (
+            "kind = \"flag\"",
+            "kind = \"directory\"\npath = \"/srv/other/../site/\"\n[targets.flag]\nkind = \"flag\"",
+            "two targets have the folder `/srv/other/../site/`",
+        ),
         (
             "{ port = 8081 }, green = { port = 8082 }",
             "{ port = 1, dir = 1 }, green = { port = 2, dir = 2 }",
@@ -130,6 +136,20 @@ fn what_is_wrong_is_said_where_it_stands() {
         assert!(said.contains(expected), "{to}: {said}");
         assert!(said.contains("pipeline.toml is not valid: 1 error;"), "{to}: {said}");
     }
+}
+
+#[test]
+fn a_file_that_an_environment_names_is_there() {
+    let project = Project::empty();
+    project.write("pipeline.toml", EXAMPLE).write("policy/size_test.rego", "");
+    let said = project.shipway(["check"]).exits(2).stderr;
+    assert!(said.contains("there is no file `allowed_signers`, so nobody could approve\n  --> pipeline.toml:26:24"), "{said}");
+    assert!(said.contains("`policy/*.rego` means no file, so every release would be refused\n  --> pipeline.toml:24:13"), "{said}");
+    assert!(said.contains("pipeline.toml is not valid: 2 errors;"), "once each, though `staging` is like it: {said}");
+    // Whoever only runs stages needs none of them.
+    project.shipway(["run", "-q"]).exits(0);
+    project.write("policy/size.rego", "").write("allowed_signers", "");
+    project.shipway(["check"]).exits(0);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
 use serde_json::Value;
@@ -16,18 +17,18 @@ use super::session::Session;
 use crate::base::digest::Hash;
 use crate::base::placeholder::fill;
 use crate::base::program::plain;
-use crate::base::text::visible;
+use crate::base::text::{shell_quote, visible};
 use crate::delivery::admission::Verdict;
 use crate::delivery::command::{Told, told};
 use crate::delivery::target::{Candidate, TargetError};
 use crate::engine::plan::Plan;
+use crate::ledger::entry::short;
 use crate::model::delivery::Delivery;
 use crate::model::environment::Environment;
 use crate::model::event::{EventKind, Stream};
 use crate::model::graph::Graph;
 use crate::model::outcome::Exit;
 use crate::model::pipeline::{HookSettings, Pipeline};
-use crate::model::select::Selection;
 use crate::model::stage::{Command, Sharing, Stage, StageId, Step};
 use crate::record::reader::records;
 
@@ -48,6 +49,8 @@ pub(super) struct Task<'t> {
     pub(super) told: &'t Told,
     /// What they leave running stays.
     pub(super) lets_stay: bool,
+    /// The command by which whoever sees it fail has the same again, if there is one.
+    pub(super) again: Option<String>,
 }
 
 impl Crew<'_> {
@@ -108,7 +111,8 @@ impl Crew<'_> {
         step.env.insert("SHIPWAY_CONTEXT".to_owned(), file.path().to_string_lossy().into_owned());
         let shown = visible(&gate.command.show()).into_owned();
         let told = told(&self.environment.name, release, Path::new(""), 100);
-        let (exit, run) = self.try_run(&Task { phase: "gate", steps: &[step], told: &told, lets_stay: false }, screen)?;
+        let again = Some(format!("{} plan {} {}", call(self.global), shell_quote(&self.environment.name), short(&release.id)));
+        let (exit, run) = self.try_run(&Task { phase: "gate", steps: &[step], told: &told, lets_stay: false, again }, screen)?;
         if exit == Exit::Passed {
             return Ok(Verdict::Yes);
         }
@@ -130,7 +134,7 @@ impl Crew<'_> {
 
     pub(super) fn try_run(&self, task: &Task<'_>, screen: &mut Screen) -> Result<(Exit, String), Failing> {
         let pipeline = self.pipeline(task);
-        let plan = self.plan(&pipeline)?;
+        let plan = Plan::of_task(&pipeline, &self.project.root, task.again.clone());
         let session = self.session(&plan, screen)?;
         let done = once(self.global, &self.how, self.project, &plan, &session, screen)?;
         if let Some(trouble) = session.close() {
@@ -139,28 +143,20 @@ impl Crew<'_> {
         Ok((done.exit, done.id.to_string()))
     }
 
-    /// Returns the plan to run the only stage of a pipeline of ours.
-    pub(super) fn plan<'p>(&self, pipeline: &'p Pipeline) -> Result<Plan<'p>, Failing> {
-        let selection = Selection { targets: vec![StageId(0)], stages: vec![StageId(0)] };
-        let again = format!("{} promote", call(self.global));
-        Plan::new(pipeline, selection, &self.project.root, &again, Vec::new()).map_err(|error| Failing::usage(error.to_string()))
-    }
-
     /// Opens what a run of it needs.
     pub(super) fn session(&self, plan: &Plan<'_>, screen: &Screen) -> Result<Session, Failing> {
         Session::open(self.project, plan, self.how.wish(), self.how.is_coloured(screen))
     }
 
-    /// Returns a pipeline whose only stage are the steps of the task. It is called as the environment is: that is how it is run again.
+    /// Returns a pipeline whose only stage are the steps of the task, called by where and what for they run.
     pub(super) fn pipeline(&self, task: &Task<'_>) -> Pipeline {
-        let Task { phase, steps, told, lets_stay } = *task;
+        let Task { phase, steps, told, lets_stay, .. } = *task;
         let value = |name: &str| told.get(name).map(String::as_str);
         let filled = |text: &String| fill(text, value);
         let environment = self.environment;
         let mut env: BTreeMap<String, String> = environment.env.iter().map(|(name, value)| (name.clone(), filled(value))).collect();
         env.extend(told.iter().map(|(name, value)| (variable(name), value.clone())));
         let step = |step: &Step| Step {
-            label: if *step.label == *phase { step.label.clone() } else { format!("{phase} {}", step.label).into() },
             command: match &step.command {
                 Command::Shell(line) => Command::Shell(filled(line)),
                 Command::Argv(words) => Command::Argv(words.iter().map(filled).collect()),
@@ -168,9 +164,10 @@ impl Crew<'_> {
             env: step.env.iter().map(|(name, value)| (name.clone(), filled(value))).collect(),
             ..step.clone()
         };
+        let name: Arc<str> = format!("{} {phase}", environment.name).into();
         let stage = Stage {
-            name: environment.name.clone(),
-            group: environment.name.clone(),
+            name: name.clone(),
+            group: name,
             description: None,
             needs: Vec::new(),
             after: Vec::new(),

@@ -19,12 +19,12 @@ pub(super) struct Crewed<'h, 's> {
 
 impl Hands for Crewed<'_, '_> {
     fn run(&mut self, step: &Step, told: &Told) -> Result<(), TargetError> {
-        let task = Task { phase: &step.label, steps: std::slice::from_ref(step), told, lets_stay: true };
+        let task = Task { phase: &step.label, steps: std::slice::from_ref(step), told, lets_stay: true, again: None };
         self.crew.run(&task, &mut self.screen.borrow_mut()).map(|_| ())
     }
 
     fn ask(&mut self, step: &Step, told: &Told) -> Result<Option<String>, TargetError> {
-        let task = Task { phase: &step.label, steps: std::slice::from_ref(step), told, lets_stay: false };
+        let task = Task { phase: &step.label, steps: std::slice::from_ref(step), told, lets_stay: false, again: None };
         self.crew.answer(&task, &mut self.screen.borrow_mut())
     }
 

@@ -15,6 +15,7 @@ use crate::base::placeholder::fill;
 use crate::base::text::visible;
 use crate::delivery::command::Told;
 use crate::delivery::target::TargetError;
+use crate::engine::plan::Plan;
 use crate::exec::cancel::Cancel;
 use crate::exec::executor::{Executor, Owner, StepCommand};
 use crate::exec::probe::{Found, look_from_outside};
@@ -41,8 +42,8 @@ fn try_wait(crew: &Crew<'_>, ready: &Readiness, told: &Told, screen: &mut Screen
     let sign = sign(&ready.sign, told)?;
     let command = if let Sign::Command(command) = &ready.sign { command.clone() } else { Command::Argv(vec!["true".to_owned()]) };
     let step = Step { label: "ready".into(), command, dir: String::new(), env: Told::new(), timeout: None, retries: 0 };
-    let pipeline = crew.pipeline(&Task { phase: "ready", steps: &[step], told, lets_stay: false });
-    let plan = crew.plan(&pipeline)?;
+    let pipeline = crew.pipeline(&Task { phase: "ready", steps: &[step], told, lets_stay: false, again: None });
+    let plan = Plan::of_task(&pipeline, &crew.project.root, None);
     let session = crew.session(&plan, screen)?;
     let stage = pipeline.stage(StageId(0));
     let deadline = Instant::now() + ready.within;
@@ -65,7 +66,7 @@ fn try_wait(crew: &Crew<'_>, ready: &Readiness, told: &Told, screen: &mut Screen
             Found::NotYet(why) | Found::Foreign(why) => why,
         };
         if missing.is_none() {
-            screen.say(&format!("{}: waits until it is ready, at most {}: {why}", stage.name, show(ready.within)));
+            screen.say(&format!("{}: waits until it is ready, at most {}: {why}", crew.environment.name, show(ready.within)));
         }
         if Instant::now() >= deadline {
             // A question that was cut short says less than the answer before it.

@@ -59,7 +59,7 @@ impl Staff for Crewed<'_, '_> {
         let environment = self.crew.environment;
         let steps = if phase == Phase::Provision { &environment.provision } else { &environment.verify };
         let told = self.told(release, 100);
-        let task = Task { phase: &phase.to_string(), steps, told: &told, lets_stay: false };
+        let task = Task { phase: &phase.to_string(), steps, told: &told, lets_stay: false, again: None };
         self.crew.run(&task, &mut self.screen.borrow_mut()).map(|_| ())
     }
 
@@ -69,7 +69,7 @@ impl Staff for Crewed<'_, '_> {
         };
         let mut told = self.told(canary, weight);
         told.extend([("canary".to_owned(), canary.address()), ("stable".to_owned(), stable.map(Candidate::address).unwrap_or_default())]);
-        let task = Task { phase: "analysis", steps: std::slice::from_ref(&analysis.run), told: &told, lets_stay: false };
+        let task = Task { phase: "analysis", steps: std::slice::from_ref(&analysis.run), told: &told, lets_stay: false, again: None };
         let screen = &mut self.screen.borrow_mut();
         let unsure = |said: String| Look { answer: Answer::Unsure, samples: None, said };
         let (exit, run) = match self.crew.try_run(&task, screen) {
@@ -103,7 +103,7 @@ impl Staff for Crewed<'_, '_> {
         // No command may hold it, so it is a variable and nothing else.
         told.insert("reason".to_owned(), reason.to_owned());
         let steps = &self.crew.environment.rollout.on_abort;
-        let task = Task { phase: &Phase::Tell.to_string(), steps, told: &told, lets_stay: false };
+        let task = Task { phase: &Phase::Tell.to_string(), steps, told: &told, lets_stay: false, again: None };
         self.crew.run(&task, &mut self.screen.borrow_mut()).map(|_| ())
     }
 

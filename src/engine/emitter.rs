@@ -84,8 +84,8 @@ impl<'l, 'm> Emitter<'l, 'm> {
                 finished.reason.iter_mut().for_each(hide);
                 if let Some(failure) = &mut finished.failure {
                     hide_name(&mut failure.step);
-                    let texts = [&mut failure.command, &mut failure.dir, &mut failure.reproduce];
-                    texts.into_iter().chain(&mut failure.tail).chain(&mut failure.tests).for_each(hide);
+                    let texts = [&mut failure.command, &mut failure.dir];
+                    texts.into_iter().chain(&mut failure.reproduce).chain(&mut failure.tail).chain(&mut failure.tests).for_each(hide);
                 }
             }
             EventKind::RunFinished { .. } => {}

@@ -82,8 +82,8 @@ pub(super) enum Verdict {
     Stored(StageResult, Lying),
     /// It has to run, for this reason.
     Run(String),
-    /// It has to run, for this reason, and cannot be stored.
-    Uncached(String),
+    /// It has to run, for this reason, if that is one worth a word, and cannot be stored.
+    Uncached(Option<String>),
 }
 
 impl<'a> Memory<'a> {
@@ -192,18 +192,22 @@ impl<'a> Memory<'a> {
     /// Looks at a stage, when all that it needs is done.
     pub(super) fn look(&self, id: StageId) -> Look {
         let stage = self.plan.pipeline.stage(id);
-        let uncached =
-            |reason: String| Look { fingerprint: None, key: None, verdict: Verdict::Uncached(reason), findings: RefCell::default() };
+        let uncached = |reason: Option<String>| Look {
+            fingerprint: None,
+            key: None,
+            verdict: Verdict::Uncached(reason),
+            findings: RefCell::default(),
+        };
         if !stage.cache {
-            return uncached("it always runs: `cache = false`".to_owned());
+            return uncached((!self.plan.is_task()).then(|| "it always runs: `cache = false`".to_owned()));
         }
         let unread = self.checkout.why_unread();
         if !self.checkout.reads() && !self.checkout.writes() && unread.is_some_and(|why| why == "`--cache off`") {
-            return uncached("`--cache off`".to_owned());
+            return uncached(Some("`--cache off`".to_owned()));
         }
         let fingerprint = match self.fingerprint(id) {
             Ok(fingerprint) => fingerprint,
-            Err(reason) => return uncached(format!("it is not cached: {reason}")),
+            Err(reason) => return uncached(Some(format!("it is not cached: {reason}"))),
         };
         let key = fingerprint.key();
         let verdict = match &self.checkout.store {

@@ -17,8 +17,17 @@ pub struct Plan<'p> {
     /// The stages, each behind those that it waits for.
     pub stages: Vec<StageId>,
     root: PathBuf,
-    invocation: String,
+    again: Again,
     arguments: Vec<String>,
+}
+
+/// How whoever sees a stage fail runs it again.
+#[derive(Debug, Clone)]
+enum Again {
+    /// By this call of shipway, behind which its name belongs.
+    Stage(String),
+    /// It is a task of shipway's own: by this command, or by none.
+    Task(Option<String>),
 }
 
 /// Why a selection cannot be planned.
@@ -45,9 +54,8 @@ impl<'p> Plan<'p> {
         if !arguments.is_empty() && selection.targets.len() != 1 {
             return Err(PlanError::ArgumentsForMany(selection.targets.len()));
         }
-        let mut plan =
-            Self { pipeline, stages: selection.stages, root: root.to_owned(), invocation: invocation.to_owned(), arguments: Vec::new() };
-        plan.arguments = arguments;
+        let again = Again::Stage(invocation.to_owned());
+        let mut plan = Self { pipeline, stages: selection.stages, root: root.to_owned(), again, arguments };
         if plan.arguments.is_empty() {
             return Ok(plan);
         }
@@ -55,6 +63,13 @@ impl<'p> Plan<'p> {
         plan.stages.retain(|id| *id != selection.targets[0]);
         plan.stages.push(selection.targets[0]);
         Ok(plan)
+    }
+
+    /// Returns the plan to run all of `pipeline`, which is no user's but made for a task, in the folder `root`; `again` is the command that does
+    /// the same once more, if there is one.
+    pub fn of_task(pipeline: &'p Pipeline, root: &Path, again: Option<String>) -> Self {
+        let stages = pipeline.ids().collect();
+        Self { pipeline, stages, root: root.to_owned(), again: Again::Task(again), arguments: Vec::new() }
     }
 
     /// Returns the plan with only those of its stages that `is_affected` names, and what they need; with `only` not even that. The
@@ -79,8 +94,8 @@ impl<'p> Plan<'p> {
     /// Returns the same plan for a copy of the project in the folder `root`.
     #[must_use]
     pub fn elsewhere(&self, root: &Path) -> Self {
-        let (invocation, arguments) = (self.invocation.clone(), self.arguments.clone());
-        Self { pipeline: self.pipeline, stages: self.stages.clone(), root: root.to_owned(), invocation, arguments }
+        let (again, arguments) = (self.again.clone(), self.arguments.clone());
+        Self { pipeline: self.pipeline, stages: self.stages.clone(), root: root.to_owned(), again, arguments }
     }
 
     /// Returns what each stage waits for among the planned ones, in their order.
@@ -111,11 +126,21 @@ impl<'p> Plan<'p> {
         command.words(&self.pipeline.stage(id).shell)
     }
 
-    /// Returns the command that runs the stage alone.
-    pub fn reproduce(&self, id: StageId) -> String {
+    /// Returns the command that runs the stage alone, or the task again; `None` where there is none.
+    pub fn reproduce(&self, id: StageId) -> Option<String> {
+        let invocation = match &self.again {
+            Again::Stage(invocation) => invocation,
+            Again::Task(command) => return command.clone(),
+        };
         let stage: &Stage = self.pipeline.stage(id);
-        let command = format!("{} {}", self.invocation, shell_join([&*stage.name]));
-        if self.takes_arguments(id) { format!("{command} -- {}", shell_join(self.arguments.iter().map(String::as_str))) } else { command }
+        let command = format!("{invocation} {}", shell_join([&*stage.name]));
+        let takes_more = self.takes_arguments(id);
+        Some(if takes_more { format!("{command} -- {}", shell_join(self.arguments.iter().map(String::as_str))) } else { command })
+    }
+
+    /// Tells whether it is a task of shipway's own, not of stages that somebody wrote.
+    pub(super) fn is_task(&self) -> bool {
+        matches!(self.again, Again::Task(_))
     }
 
     /// Tells whether one of the two stages reads the outputs of the other, directly or through others, so that one must not be made while

@@ -65,7 +65,7 @@ impl Memory<'_> {
                 (Foresight::Hit, Some("its outputs are restored".to_owned()))
             }
             Verdict::Run(reason) => (Foresight::Miss, Some(reason)),
-            Verdict::Uncached(reason) => (Foresight::Uncached, Some(reason)),
+            Verdict::Uncached(reason) => (Foresight::Uncached, reason),
         };
         if foresight != Foresight::Hit {
             // What a stage without outputs gives is known before it runs.

@@ -198,7 +198,8 @@ impl Turn<'_> {
     fn make(&self, id: StageId, began: Instant, look: &Look, hold: Option<Hold<'_>>) -> StageFinished {
         let stage = self.stage(id);
         let why = match &look.verdict {
-            Verdict::Run(reason) | Verdict::Uncached(reason) => Some(reason.clone()),
+            Verdict::Run(reason) => Some(reason.clone()),
+            Verdict::Uncached(reason) => reason.clone(),
             Verdict::Proven(_) | Verdict::Stored(..) => None,
         };
         let key = look.key.map(|key| key.to_string());

@@ -373,7 +373,7 @@ mod tests {
             dir: ".".into(),
             tail: vec!["t".into()],
             tests: vec![],
-            reproduce: "r".into(),
+            reproduce: Some("r".into()),
         };
         let end =
             StageFinished { key: Some("k\n".into()), duration_ms: 7, ..StageFinished::without_run("a\"".into(), StageOutcome::Cached) };

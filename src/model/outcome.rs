@@ -140,8 +140,8 @@ pub struct Failure {
     pub tail: Vec<String>,
     /// Failed tests by name.
     pub tests: Vec<String>,
-    /// The command that runs this stage alone.
-    pub reproduce: String,
+    /// The command that runs this stage alone; `None` where there is none.
+    pub reproduce: Option<String>,
 }
 
 /// How many stages ended how.

@@ -63,7 +63,7 @@ pub fn render(finished: &StageFinished, failure: &Failure, lines: usize, places:
     field("places", &places.join("  "));
     field("ended", &names(&others.ended));
     field("not run", &names(&others.not_run));
-    field("reproduce", &theme.strong(&visible(&failure.reproduce)));
+    field("reproduce", &failure.reproduce.as_ref().map(|command| theme.strong(&visible(command))).unwrap_or_default());
     text
 }
 

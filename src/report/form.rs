@@ -109,7 +109,7 @@ mod tests {
                 dir: text.clone(),
                 tail: vec![text.clone(); 3],
                 tests: vec![text.clone()],
-                reproduce: text.clone(),
+                reproduce: Some(text.clone()),
             });
             let key = Some(text.clone());
             let reason = Some(text);

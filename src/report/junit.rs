@@ -140,7 +140,7 @@ fn text_of_failure(stage: &StageStory) -> String {
     for line in &failure.tail {
         text += &format!("{line}\n");
     }
-    text + &format!("\nreproduce: {}\n", failure.reproduce)
+    text + &failure.reproduce.as_ref().map(|command| format!("\nreproduce: {command}\n")).unwrap_or_default()
 }
 
 fn case_of_test(test: &Test) -> Case<'_> {

@@ -101,7 +101,7 @@ fn failed(stage: &StageStory, lines: usize) -> String {
     if failure.dir != "." {
         text += &format!("\nDirectory: {}\n", code(&failure.dir));
     }
-    text + &format!("\nReproduce: {}\n", code(&failure.reproduce))
+    text + &failure.reproduce.as_ref().map(|command| format!("\nReproduce: {}\n", code(command))).unwrap_or_default()
 }
 
 fn tests(stage: &StageStory) -> String {
@@ -301,7 +301,7 @@ mod tests {
             dir: ".".into(),
             tail,
             tests: vec![],
-            reproduce: "shipway run --only a".into(),
+            reproduce: Some("shipway run --only a".into()),
         };
         EventKind::StageFinished(Box::new(StageFinished { reason: Some("<b>@all</b> | `x`".into()), failure: Some(failure), ..*end }))
     }

@@ -203,6 +203,11 @@ fn a_gate_says_yes_not_yet_or_no() {
     shop.project.write("answer", "9");
     let said = shop.promote(1);
     assert!(said.contains("is refused: gate: `./ticket.sh` says no: see ticket 7"), "{said}");
+    // What is shown of it can be had again, by a command that changes nothing.
+    let again = said.lines().find_map(|line| line.trim().strip_prefix("reproduce  shipway ")).unwrap().to_owned();
+    let said = shop.shipway(&again.split(' ').collect::<Vec<_>>()).exits(0);
+    assert!(again.starts_with("plan production ") && said.stderr.contains("✗ production gate: "), "{again}: {}", said.stderr);
+    assert!(said.stdout.contains("gate     gate: no: `./ticket.sh` says no: see ticket 7"), "{}", said.stdout);
     assert!(!shop.serves());
     shop.project.write("answer", "0");
     shop.promote(0);

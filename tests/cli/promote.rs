@@ -172,7 +172,10 @@ fn what_does_not_work_is_taken_back() {
     shop.shipway(&["promote", "staging"]).exits(0);
     let bad = shop.release("bye\n");
     let said = shop.shipway(&["promote", "staging"]).exits(4);
-    assert!(said.stderr.contains("rolled back"), "{}", said.stderr);
+    assert!(said.stderr.contains("error: staging: rolled back"), "{}", said.stderr);
+    // What ran is named, for no reason but that it had to, and by no command that could not do it again.
+    assert!(said.stderr.contains("\n✗ staging verify: "), "{}", said.stderr);
+    assert!(!said.stderr.contains("always runs") && !said.stderr.contains("reproduce"), "{}", said.stderr);
     assert_eq!(shop.page("staging").as_deref(), Some("hello 1\n"));
     let status = shop.status("staging");
     assert_eq!((status["release"]["id"].as_str(), &status["verified"]), (Some(&*first), &Value::Bool(true)));

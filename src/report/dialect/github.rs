@@ -128,7 +128,8 @@ fn words(words: &[&str]) -> String {
 fn end(reason: &str, failure: Option<&Failure>) -> String {
     let Some(failure) = failure else { return reason.to_owned() };
     let tail = failure.tail[failure.tail.len().saturating_sub(LINES)..].join("\n");
-    format!("{reason}\n{tail}\nreproduce: {}", failure.reproduce)
+    let reproduce = failure.reproduce.as_ref().map(|command| format!("\nreproduce: {command}")).unwrap_or_default();
+    format!("{reason}\n{tail}{reproduce}")
 }
 
 /// Returns a command as a line.

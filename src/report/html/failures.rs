@@ -50,7 +50,10 @@ fn article(place: usize, stage: &StageStory) -> String {
     if failure.dir != "." {
         html += &format!("<div><dt>Directory</dt><dd><code>{}</code></dd></div>\n", escape(&failure.dir));
     }
-    html + &format!("<div><dt>Reproduce</dt><dd><code class=\"copy\">{}</code></dd></div>\n</dl>\n</article>\n", lines(&failure.reproduce))
+    if let Some(command) = &failure.reproduce {
+        html += &format!("<div><dt>Reproduce</dt><dd><code class=\"copy\">{}</code></dd></div>\n", lines(command));
+    }
+    html + "</dl>\n</article>\n"
 }
 
 /// What did not run, or not to its end.

@@ -115,9 +115,9 @@ fn body(story: &Story, stage: &StageStory) -> String {
     }
     html += &steps(stage);
     if stage.outcome() == Some(StageOutcome::Failed)
-        && let Some(failure) = stage.failure()
+        && let Some(command) = stage.failure().and_then(|failure| failure.reproduce.as_deref())
     {
-        html += &format!("<h4>Reproduce</h4>\n<pre class=\"copy\">{}</pre>\n", lines(&failure.reproduce));
+        html += &format!("<h4>Reproduce</h4>\n<pre class=\"copy\">{}</pre>\n", lines(command));
     }
     html + &findings::whole(stage) + &output::whole(stage)
 }

@@ -12,6 +12,10 @@ use crate::ledger::journal::Journal;
 use crate::ledger::shared::Reach;
 use crate::ledger::standing::{LEASE, Ongoing};
 
+/// Why a deployment is left to whoever comes next.
+pub(super) const WAITS: &str = "it waits";
+pub(super) const INTERRUPTED: &str = "it was interrupted";
+
 /// Returns who must know of what is done for the deployment: on the way forward all, on the way back whoever can be reached.
 pub fn reach(ongoing: &Ongoing) -> Reach {
     if ongoing.turned.is_some() || ongoing.started.cause == Cause::Rollback { Reach::Here } else { Reach::All }
@@ -41,18 +45,18 @@ pub fn seize(journal: &Journal, environment: &str, deployment: &str) -> Result<H
     })
 }
 
-/// Leaves a deployment that waits to whoever comes next, where it is on us.
+/// Leaves the deployment of this name to whoever comes next, for this reason, where it is on us.
 ///
 /// # Errors
 /// Where the ledger cannot be read or written.
-pub(super) fn release(journal: &Journal, environment: &str, ongoing: &Ongoing) -> Result<(), LedgerError> {
+pub(super) fn release(journal: &Journal, environment: &str, deployment: &str, reason: &str) -> Result<(), LedgerError> {
     if !journal.is_shared() {
         return Ok(());
     }
     journal.add(Reach::Most, &mut |history| {
-        let now = history.standing(environment).ongoing.filter(|now| now.deployment == ongoing.deployment)?;
-        let (environment, deployment) = (environment.to_owned(), ongoing.deployment.clone());
-        journal.holds(&now).then(|| Deed::Unlocked(Unlocked { environment, deployment, reason: "it waits".to_owned() }))
+        let now = history.standing(environment).ongoing.filter(|now| now.deployment == deployment)?;
+        let (environment, deployment, reason) = (environment.to_owned(), deployment.to_owned(), reason.to_owned());
+        journal.holds(&now).then_some(Deed::Unlocked(Unlocked { environment, deployment, reason }))
     })?;
     Ok(())
 }

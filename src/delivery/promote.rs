@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::analysis::{Judged, judge};
 use super::drift::Drift;
-use super::hold::{keeping, reach, release, take};
+use super::hold::{INTERRUPTED, WAITS, keeping, reach, release, take};
 use super::recall::{LISTEN, LISTEN_FAR, recalled, unless_recalled};
 use super::rollout::{Move, Shape, Wait, later, next, picture};
 use super::staff::{Left, Pace, Staff};
@@ -64,6 +64,15 @@ impl Deployment<'_> {
     /// # Errors
     /// Where the ledger cannot be read or written.
     pub fn go_on(&mut self, name: &str, history: History) -> Result<Left, LedgerError> {
+        let left = self.move_on(name, history)?;
+        if let Left::Interrupted(_) = left {
+            // A phase that is done in part whoever comes next does again, wherever they are. Where this cannot be said, the hold ends by itself.
+            let _ends_by_itself = release(self.journal, self.environment, name, INTERRUPTED);
+        }
+        Ok(left)
+    }
+
+    fn move_on(&mut self, name: &str, history: History) -> Result<Left, LedgerError> {
         let mut history = self.end_kept(name, history)?;
         let mut was_asked = false;
         loop {
@@ -80,7 +89,7 @@ impl Deployment<'_> {
                 Move::Do(_) | Move::Look(..) | Move::End(_) => false,
             };
             if let (true, Move::Wait(wait)) = (leaves, step) {
-                release(self.journal, self.environment, ongoing)?;
+                release(self.journal, self.environment, name, WAITS)?;
                 return Ok(Left::Waits(Some(wait)));
             }
             if !self.journal.holds(ongoing) {
@@ -169,7 +178,7 @@ impl Deployment<'_> {
         if self.pace != Pace::Step || phase == Phase::Shift(100) {
             return Ok(Moved::On(done));
         }
-        release(self.journal, self.environment, &ongoing)?;
+        release(self.journal, self.environment, name, WAITS)?;
         Ok(Moved::Left(Left::Waits(wait)))
     }
 
@@ -232,7 +241,7 @@ impl Deployment<'_> {
         if self.pace == Pace::Through && wait != Some(Wait::Resume) {
             return self.sleep(ongoing, due);
         }
-        release(self.journal, self.environment, ongoing)?;
+        release(self.journal, self.environment, &ongoing.deployment, WAITS)?;
         Ok(Moved::Left(Left::Waits(wait.or(Some(Wait::Until(due))))))
     }
 

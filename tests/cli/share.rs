@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::project::{Project, Said, finish, git, said, start, until};
@@ -416,6 +417,37 @@ fn what_a_killed_clone_holds_is_unlocked() {
     team.open();
     ann.shipway(&["promote", "staging"]).exits(0);
     assert_eq!(ann.log().last().map(String::as_str), Some("ann ended"));
+}
+
+#[test]
+fn whoever_is_interrupted_leaves_it_to_the_next_clone() {
+    let team = Team::new();
+    let ann = team.member("ann");
+    ann.release("hello 1\n");
+    git(ann.project.path(), &["push", "-q"]);
+    let bob = team.member("bob");
+    team.close();
+    let promote = ann.promotes(&team);
+    kill_process(Pid::from_child(&promote), Signal::INT).unwrap();
+    let said = finish(promote).exits(130).stderr;
+    assert!(said.contains("staging: interrupted; `shipway promote staging` goes on"), "{said}");
+    let ongoing = &bob.status()["environments"][0]["ongoing"];
+    assert_eq!((ongoing.is_object(), &ongoing["held"]), (true, &Value::Null), "it is on its way, and nobody has it");
+    assert!(ann.shipway(&["log"]).exits(0).stdout.contains("staging: unlocked: it was interrupted\n"));
+    team.open();
+    bob.shipway(&["promote", "staging"]).exits(0);
+    assert_eq!(team.page("staging").as_deref(), Some("hello 1\n"));
+    // Without the remote it is still interrupted, and said to the others later.
+    bob.release("hello 2\n");
+    team.close();
+    let promote = bob.promotes(&team);
+    fs::rename(team.far(), team.outside.path().join("aside")).unwrap();
+    kill_process(Pid::from_child(&promote), Signal::INT).unwrap();
+    finish(promote).exits(130);
+    fs::rename(team.outside.path().join("aside"), team.far()).unwrap();
+    team.open();
+    bob.shipway(&["status"]).exits(0);
+    assert_eq!(ann.status()["environments"][0]["ongoing"]["held"], Value::Null);
 }
 
 #[test]

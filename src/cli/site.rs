@@ -178,7 +178,9 @@ impl Site<'_> {
             accepted_drift,
             environment,
         };
+        // What would be left begun is found before.
         self.kind()?;
+        self.crew()?;
         self.refuse_seen_flag()?;
         // The bytes must be here before anything is announced.
         self.candidate(&released.release, None).map_err(|error| anyhow::anyhow!(error))?;
@@ -207,6 +209,22 @@ impl Site<'_> {
 
     /// Goes on with a deployment to its end, and says what came of it.
     pub(super) fn go_on(&self, name: &str, history: History, screen: &mut Screen) -> Result<Exit, Failing> {
+        let left = self.move_on(name, history, screen)?;
+        self.conclude(left, screen)
+    }
+
+    /// The same with one that was told to go back by whoever asks for it: that it does is no error.
+    pub(super) fn go_back(&self, name: &str, history: History, screen: &mut Screen) -> Result<Exit, Failing> {
+        let left = self.move_on(name, history, screen)?;
+        if !matches!(left, Left::Ended(Ending::Unchanged | Ending::RolledBack, _)) {
+            return self.conclude(left, screen);
+        }
+        let (_, line) = self.outcome(left)?;
+        screen.say(&line);
+        Ok(Exit::Passed)
+    }
+
+    fn move_on(&self, name: &str, history: History, screen: &mut Screen) -> Result<Left, Failing> {
         let environment = self.environment;
         let crew = self.crew()?;
         let (left, warnings) = {
@@ -229,38 +247,42 @@ impl Site<'_> {
         };
         warnings.iter().for_each(|line| screen.warn(line));
         self.depot.tell(screen);
-        self.conclude(left, screen)
+        Ok(left)
     }
 
     fn conclude(&self, left: Left, screen: &mut Screen) -> Result<Exit, Failing> {
+        let (exit, line) = self.outcome(left)?;
+        if matches!(exit, Exit::Passed | Exit::Waiting | Exit::Interrupted(_)) {
+            screen.say(&line);
+        } else {
+            screen.complain(&line, None);
+        }
+        Ok(exit)
+    }
+
+    /// Returns what to exit with where a deployment was left so, and what to say of it.
+    fn outcome(&self, left: Left) -> Result<(Exit, String), Failing> {
         let environment = &self.environment.name;
         let history = self.depot.journal.read()?;
         let standing = history.standing(environment);
         let serves = standing.serves.map_or_else(|| "nothing".to_owned(), |serving| name_of(&history, &serving.release));
         let (ending, reason) = match left {
             Left::Interrupted(signal) => {
-                screen.say(&format!(
-                    "{environment}: interrupted; `shipway promote {environment}` goes on, `shipway abort {environment}` goes back"
-                ));
-                return Ok(Exit::Interrupted(signal));
+                let ways = format!("`shipway promote {environment}` goes on, `shipway abort {environment}` goes back");
+                return Ok((Exit::Interrupted(signal), format!("{environment}: interrupted; {ways}")));
             }
-            Left::Waits(wait) => {
-                screen.say(&self.waits(wait));
-                return Ok(Exit::Waiting);
-            }
+            Left::Waits(wait) => return Ok((Exit::Waiting, self.waits(wait))),
             Left::Taken(lease) => {
                 let unlocked = || format!("{environment}: unlocked by somebody; `shipway promote {environment}` goes on");
-                screen.say(&lease.map_or_else(unlocked, |lease| locked(self.environment, &lease)));
-                return Ok(Exit::Waiting);
+                return Ok((Exit::Waiting, lease.map_or_else(unlocked, |lease| locked(self.environment, &lease))));
             }
             Left::Overtaken => {
                 let why = "another deployment was begun by somebody who could not know of this one, which ends here";
-                screen.complain(&format!("{environment}: {why}; now {serves} serves"), None);
-                return Ok(Exit::Failed);
+                return Ok((Exit::Failed, format!("{environment}: {why}; now {serves} serves")));
             }
             Left::Ended(ending, reason) => (ending, reason.unwrap_or_default()),
         };
-        let (exit, line) = match ending {
+        Ok(match ending {
             Ending::Verified => {
                 let kept = standing.kept.map(|kept| {
                     let before = kept.deployment.started.before.unwrap_or_default();
@@ -274,13 +296,7 @@ impl Site<'_> {
                 let help = "look at the target by hand; `shipway promote` brings a release there";
                 (Exit::RollbackFailed, format!("{environment}: the rollback failed: {}\n  help: {help}", visible(&reason)))
             }
-        };
-        if exit == Exit::Passed {
-            screen.say(&line);
-        } else {
-            screen.complain(&line, None);
-        }
-        Ok(exit)
+        })
     }
 
     /// Says what a deployment waits for.

@@ -251,7 +251,9 @@ fn what_was_left_begun_does_not_take_the_place_of_what_is_named() {
     // A rollback of what is on its way holds the environment like any other.
     shop.release("hello 4\n");
     assert!(killed(shop.command(&["promote", "staging"]), shop.outside.path(), 4, "after"));
-    shop.shipway(&["rollback", "staging", "--reason", "x"]).exits(0);
+    let said = shop.shipway(&["rollback", "staging", "--reason", "x"]).exits(0).stderr;
+    // What was asked for is no error.
+    assert!(said.contains("\nstaging: rolled back, ") && said.ends_with(" serves: x\n") && !said.contains("error"), "{said}");
     assert_eq!(shop.page("staging").as_deref(), Some("hello 3\n"));
     assert!(shop.shipway(&["promote", "staging"]).exits(75).stderr.contains("paused by"));
 }

@@ -1,12 +1,12 @@
-//! Durations as people write them (`300ms`, `30s`, `10m`, `2h`) and as they read them.
+//! Durations as people write them (`300ms`, `30s`, `10m`, `2h`, `7d`, `2w`) and as they read them.
 
 use std::time::Duration;
 
 /// The form a duration is written in, for messages.
-pub const FORM: &str = "a number and a unit: 300ms, 30s, 10m or 2h";
+pub const FORM: &str = "a number and a unit: 300ms, 30s, 10m, 2h, 7d or 2w";
 
 /// Returns the duration that `text` stands for, or `None` where it is not a whole positive number
-/// directly followed by `ms`, `s`, `m`, `h` or `d`.
+/// directly followed by `ms`, `s`, `m`, `h`, `d` or `w`.
 pub fn parse(text: &str) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let number: u64 = text[..digits].parse().ok()?;
@@ -16,6 +16,7 @@ pub fn parse(text: &str) -> Option<Duration> {
         "m" => 60_000,
         "h" => 3_600_000,
         "d" => 86_400_000,
+        "w" => 604_800_000,
         _ => return None,
     };
     let total = number.checked_mul(milliseconds)?;
@@ -48,6 +49,8 @@ mod tests {
         assert_eq!(parse("30s"), Some(Duration::from_secs(30)));
         assert_eq!(parse("10m"), Some(Duration::from_mins(10)));
         assert_eq!(parse("2h"), Some(Duration::from_hours(2)));
+        assert_eq!(parse("7d"), parse("1w"));
+        assert_eq!(parse("2w"), Some(Duration::from_hours(14 * 24)));
         for wrong in ["", "s", "10", "10 s", "-1s", "1.5s", "0s", "1S", "99999999999999999999s", "18446744073709551615h", "١s"] {
             assert_eq!(parse(wrong), None, "{wrong}");
         }

@@ -31,7 +31,7 @@ pub(super) struct Audit {
 /// The flags of `metrics`.
 #[derive(Debug, Args)]
 pub(super) struct Measure {
-    /// Only of the last so long: 30d, 12h
+    /// Only of the last so long: 30d, 2w, 12h
     #[arg(long, value_name = "D", value_parser = read_duration)]
     since: Option<Duration>,
     /// For people, or one JSON object

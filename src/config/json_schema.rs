@@ -51,7 +51,7 @@ fn shape(shape: Shape) -> Value {
         Shape::Name => json!({ "type": "string", "pattern": NAME }),
         Shape::Flag => json!({ "type": "boolean" }),
         Shape::Count => json!({ "type": "integer", "minimum": 0 }),
-        Shape::Duration => json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$" }),
+        Shape::Duration => json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d|w)$" }),
         Shape::Size => json!({ "type": "string", "pattern": "^[0-9]+(B|[KMGT]iB|[kMGT]B)$" }),
         Shape::Number => json!({ "type": "number" }),
         Shape::Choice(texts) => json!({ "enum": texts }),

@@ -188,6 +188,12 @@ pub(super) fn log(global: &Global, arguments: &Log, screen: &mut Screen) -> Resu
     let history = Depot::open(&project, screen)?.journal.read()?;
     let is_meant =
         |recorded: &&Recorded| arguments.environment.as_deref().is_none_or(|name| recorded.entry.deed.environment() == Some(name));
+    if let Some(name) = &arguments.environment
+        && !history.entries.iter().any(|recorded| is_meant(&recorded))
+    {
+        // One that the file has no more may have been there once.
+        find(&project, name)?;
+    }
     for recorded in history.entries.iter().rev().filter(is_meant) {
         let entry = &recorded.entry;
         if arguments.format == Format::Json {

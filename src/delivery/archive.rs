@@ -23,6 +23,11 @@ const TIME: u64 = 315_532_800;
 const GZIP_LEVEL: u32 = 9;
 const ZSTD_LEVEL: i32 = 19;
 
+/// Endings of archives that are not written: a folder of such a name would be taken for one.
+const FOREIGN: [&str; 15] = [
+    ".zip", ".jar", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst", ".lz", ".lz4", ".lzma", ".tbz", ".tbz2", ".txz", ".cpio",
+];
+
 /// What is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -37,18 +42,18 @@ pub enum Form {
 }
 
 impl Form {
-    /// Returns what a path's name asks for.
-    pub fn of(path: &Path) -> Self {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
+    /// Returns what a path's name asks for; `None` where that is an archive of another form. One that ends with `/` is that of a folder.
+    pub fn of(path: &Path) -> Option<Self> {
+        let name = path.to_string_lossy().to_lowercase();
         let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
         if ends(&[".tar.gz", ".tgz"]) {
-            Self::Gzip
+            Some(Self::Gzip)
         } else if ends(&[".tar.zst", ".tzst"]) {
-            Self::Zstd
+            Some(Self::Zstd)
         } else if ends(&[".tar"]) {
-            Self::Tar
+            Some(Self::Tar)
         } else {
-            Self::Folder
+            (!ends(&FOREIGN)).then_some(Self::Folder)
         }
     }
 }
@@ -70,17 +75,16 @@ pub enum ArchiveError {
     Io(#[from] io::Error),
 }
 
-/// Writes the release to `to`, whole or not at all; a file that was there is replaced, a folder must be empty.
+/// Writes the release to `to` in this form, whole or not at all; a file that was there is replaced, a folder must be empty.
 ///
 /// # Errors
 /// Where its bytes cannot be had or are not what they were, or where `to` cannot be written.
-pub fn export(manifest: &Manifest, vault: &Vault, to: &Path) -> Result<(), ArchiveError> {
+pub fn export(manifest: &Manifest, vault: &Vault, form: Form, to: &Path) -> Result<(), ArchiveError> {
     if manifest.artifacts.iter().any(|artifact| artifact.name == SUMS) {
         return Err(ArchiveError::Taken);
     }
     let beside = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(beside)?;
-    let form = Form::of(to);
     if form == Form::Folder {
         return export_folder(manifest, vault, to, beside);
     }

@@ -127,6 +127,9 @@ fn a_release_goes_from_one_environment_to_the_next() {
     assert_eq!(log, format!("provisioned production\nverified {first}\n"));
     let again = shop.shipway(&["promote", "production"]).exits(0);
     assert!(again.stderr.contains("serves there already"), "{}", again.stderr);
+    let unknown = shop.shipway(&["log", "nosuch"]).exits(2);
+    assert!(unknown.stderr.contains("there is no environment `nosuch`"), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("these exist: `staging`, `production`"), "{}", unknown.stderr);
     let unknown = shop.shipway(&["promote", "producton"]).exits(2);
     assert!(unknown.stderr.contains("an environment with a similar name exists: `production`"), "{}", unknown.stderr);
 }
@@ -422,6 +425,11 @@ fn the_record_tells_how_well_delivery_goes() {
     assert_eq!(measured["rework_rate"], 0.25);
     assert!(measured["recovery_seconds"].is_i64() && measured["lead_time_seconds"].is_i64(), "{measured}");
     assert_eq!(metrics(&["--since", "1ms"])["deployments"], 0);
+    for since in ["30d", "2w"] {
+        assert_eq!(metrics(&["--since", since])["deployments"], 4, "{since}");
+    }
+    let said = shop.shipway(&["metrics", "--since", "30 days"]).exits(2).stderr;
+    assert!(said.contains("a duration is a number and a unit: 300ms, 30s, 10m, 2h, 7d or 2w"), "{said}");
     let said = shop.shipway(&["metrics"]).exits(0).stdout;
     assert!(said.contains("change fail rate       25 %"), "{said}");
 }

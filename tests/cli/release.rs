@@ -200,6 +200,15 @@ fn an_export_has_the_same_bytes_everywhere() {
     assert!(Command::new("diff").arg("-r").arg(&folder).arg(&unpacked).status().unwrap().success());
     let again = site.shipway(&["export", &name, "-o", &folder.to_string_lossy()]).exits(3);
     assert!(again.stderr.contains("is not empty"), "{}", again.stderr);
+    // What looks like an archive and is a folder would be a surprise, unless it says so.
+    for ending in ["zip", "tar.xz", "gz"] {
+        let said = site.shipway(&["export", &name, "-o", &site.out(&format!("x.{ending}")).to_string_lossy()]).exits(2).stderr;
+        assert!(said.contains("is no archive that can be written") && said.contains(".tar.zst (.tzst)"), "{said}");
+        assert!(!site.out(&format!("x.{ending}")).exists());
+    }
+    site.shipway(&["export", &name, "-o", &format!("{}/", site.out("v1.zip").display())]).exits(0);
+    site.shipway(&["export", &name, "-o", &site.out("v1.2").to_string_lossy()]).exits(0);
+    assert!(site.out("v1.zip/SHA256SUMS").is_file() && site.out("v1.2/SHA256SUMS").is_file());
 }
 
 #[test]

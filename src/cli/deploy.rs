@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use jiff::Timestamp;
 
+use super::choice::{choose, is_due};
 use super::depot::Depot;
 use super::failing::Failing;
 use super::flags::Global;
@@ -14,11 +15,10 @@ use super::screen::Screen;
 use super::site::{Site, locked, name_of};
 use crate::base::nearest;
 use crate::base::text::visible;
-use crate::delivery::admission::{Verdict, available};
 use crate::delivery::hold::reach;
 use crate::delivery::staff::Pace;
 use crate::git::state::Head;
-use crate::ledger::entry::{Cause, Deed, Hold, Released};
+use crate::ledger::entry::{Cause, Deed, Hold};
 use crate::ledger::history::History;
 use crate::ledger::shared::Reach;
 use crate::ledger::standing::{Kept, Standing};
@@ -235,42 +235,6 @@ pub(super) fn settle_all(global: &Global, project: &Project, depot: &Depot, scre
         }
     }
     Ok(Exit::Passed)
-}
-
-/// Tells whether something is to be done in an environment without anybody who asks for it. A release that failed there does not come in by
-/// itself again.
-fn is_due(project: &Project, history: &History, environment: &Environment) -> bool {
-    let standing = history.standing(&environment.name);
-    if standing.ongoing.is_some() {
-        return true;
-    }
-    if !environment.is_automatic || standing.paused.is_some() {
-        return false;
-    }
-    let is_available =
-        |release: &str| available(&project.pipeline.delivery, environment, history, release, Timestamp::now()) == Verdict::Yes;
-    let newest = history.releases().into_iter().map(|(_, released)| &released.release).find(|release| is_available(release));
-    newest.is_some_and(|newest| {
-        let serves = standing.serves.as_ref().is_some_and(|serving| serving.release == *newest && serving.is_verified);
-        !serves && !standing.failed.iter().any(|(failed, _)| failed == newest)
-    })
-}
-
-/// Returns the release that was named, else the newest that is available, or with `may_wait` will be; else what to exit with, which is said.
-pub(super) fn choose(
-    site: &Site<'_>,
-    history: &History,
-    named: Option<&str>,
-    may_wait: bool,
-    screen: &mut Screen,
-) -> Result<Result<Released, Exit>, Failing> {
-    if let Some(text) = named {
-        return Ok(Ok(history.release(text)?.1.clone()));
-    }
-    Ok(site.newest(history, may_wait).map_err(|(exit, why)| {
-        screen.say(&format!("{}: {why}", site.environment.name));
-        exit
-    }))
 }
 
 /// Holds an environment, or lets it go on.

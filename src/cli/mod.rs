@@ -7,6 +7,7 @@ mod audit;
 mod back;
 mod cache;
 mod check;
+mod choice;
 mod context;
 mod crew;
 mod deploy;

@@ -4,7 +4,8 @@ use anyhow::Context;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::deploy::{choose, clean_head, find};
+use super::choice::choose;
+use super::deploy::{clean_head, find};
 use super::depot::Depot;
 use super::failing::Failing;
 use super::flags::Global;

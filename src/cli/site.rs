@@ -58,32 +58,6 @@ pub(super) struct Site<'s> {
 }
 
 impl Site<'_> {
-    /// Returns the newest release that is available, or with `may_wait` else the newest that will be; else what to exit with, and why.
-    pub(super) fn newest(&self, history: &History, may_wait: bool) -> Result<Released, (Exit, String)> {
-        let releases = history.releases();
-        if releases.is_empty() {
-            return Err((Exit::Failed, "no release was made yet: `shipway release` makes one".to_owned()));
-        }
-        let mut first: Option<(Exit, String)> = None;
-        let mut waits: Option<Released> = None;
-        for (_, released) in releases {
-            let delivery = &self.project.pipeline.delivery;
-            let (exit, why) = match available(delivery, self.environment, history, &released.release, Timestamp::now()) {
-                Verdict::Yes => return Ok(released.clone()),
-                Verdict::NotYet(why) => {
-                    waits.get_or_insert_with(|| released.clone());
-                    (Exit::Waiting, format!("waits: {}: {why}", visible(&released.name)))
-                }
-                Verdict::No(why) => (Exit::Failed, format!("no release is available: {}: {why}", visible(&released.name))),
-            };
-            // One that will be available is more to say than one that is not.
-            if first.as_ref().is_none_or(|(earlier, _)| *earlier == Exit::Failed && exit == Exit::Waiting) {
-                first = Some((exit, why));
-            }
-        }
-        waits.filter(|_| may_wait).ok_or_else(|| first.unwrap_or((Exit::Failed, "no release is available".to_owned())))
-    }
-
     /// Asks the gates about the release in the contract's order, people last, until one does not say yes; or, with `all`, every one.
     pub(super) fn ask(&self, history: &History, released: &Released, all: bool, screen: &mut Screen) -> Result<Vec<Asked>, Failing> {
         let (environment, admission, now) = (self.environment, &self.environment.admission, Timestamp::now());

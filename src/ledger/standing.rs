@@ -25,7 +25,7 @@ pub struct Standing {
     pub verified: Vec<Verified>,
     /// What somebody took back though it was verified, and what was not verified again since: no rollback leads there by itself.
     pub withdrawn: Vec<String>,
-    /// The deployments that did not come to their end, with why, the first first.
+    /// The releases that did not come in, with why, the first first; one that was verified since has not failed.
     pub failed: Vec<(String, String)>,
     /// Why automation leaves it alone, who said so, and when.
     pub paused: Option<(String, Actor, Timestamp)>,
@@ -303,6 +303,7 @@ impl Standing {
         match ended.result {
             Ending::Verified => {
                 self.withdrawn.retain(|release| *release != ongoing.started.release);
+                self.failed.retain(|(release, _)| *release != ongoing.started.release);
                 self.verified.push(Verified { release: ongoing.started.release.clone(), at });
                 self.lost = None;
                 self.kept = ended.kept_until.map(|until| Kept { deployment: Ongoing { is_verified: true, ..ongoing }, until });

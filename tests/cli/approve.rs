@@ -170,11 +170,15 @@ fn a_release_with_changes_of_no_commit_is_never_approved() {
     shop.project.write("allowed_signers", shop.key("bob@example.org"));
     shop.commit();
     shop.project.write("page.txt", "changed\n");
-    shop.shipway(&["release", "--dirty"]).exits(0);
+    let release = shop.shipway(&["release", "--dirty"]).exits(0).stdout;
+    let id = release.split(' ').next().unwrap();
     git(shop.project.path(), &["checkout", "-q", "page.txt"]);
     shop.signs_as("bob@example.org");
-    shop.shipway(&["approve", "production", "--reason", "fine"]).exits(0);
-    assert!(shop.promote(1).contains("changes that no commit has"));
+    shop.shipway(&["approve", "production", id, "--reason", "fine"]).exits(0);
+    let said = shop.shipway(&["promote", "production", id]).exits(1).stderr;
+    assert!(said.contains("changes that no commit has, so nobody can know what they agree to"), "{said}");
+    let said = shop.promote(1);
+    assert!(said.contains("it was made with changes that no commit has\n") && said.contains("no other release is available"), "{said}");
 }
 
 #[test]

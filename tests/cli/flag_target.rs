@@ -241,7 +241,7 @@ fn a_flag_that_git_sees_is_refused_before_anything_is_announced() {
 #[test]
 fn a_flag_is_shown_to_ever_more_users_from_its_first_release_on() {
     let shop = Shop::new();
-    shop.release("hello 1\n", "on");
+    let id = shop.release("hello 1\n", "on");
     let keys = "rollout = [5, 100]\npause = \"manual\"\nanalysis = { run = [\"test\", \"{canary}-{stable}\", \"=\", \"on-\"] }\nverify";
     shop.project.write("pipeline.toml", shop.project.read("pipeline.toml").replace("verify", keys));
     shop.commit();
@@ -251,7 +251,7 @@ fn a_flag_is_shown_to_ever_more_users_from_its_first_release_on() {
     assert_eq!(shop.seen().0, json!([["on", 5], ["off", 95]]));
     shop.shipway(&["abort", "users", "--reason", "x"]).exits(0);
     assert_eq!(fs::read_to_string(shop.flags()).unwrap(), FLAGS, "as if it had never been");
-    shop.shipway(&["promote", "users"]).exits(75);
+    shop.shipway(&["promote", "users", &id]).exits(75);
     shop.shipway(&["resume", "users", "--reason", "fine"]).exits(0);
     shop.shipway(&["promote", "users"]).exits(0);
     assert_eq!(shop.seen().0, json!([["on", 100], ["off", 0]]));

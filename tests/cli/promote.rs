@@ -192,6 +192,36 @@ fn what_does_not_work_is_taken_back() {
 }
 
 #[test]
+fn what_failed_and_what_no_commit_has_comes_in_only_by_its_name() {
+    let shop = Shop::new();
+    shop.release("bye\n");
+    shop.shipway(&["promote", "staging"]).exits(4);
+    let said = shop.shipway(&["promote", "staging"]).exits(1).stderr;
+    assert!(said.contains(": it failed there: verify: a step failed") && said.contains("staging: no other release is available"), "{said}");
+    let first = shop.release("hello 1\n");
+    shop.shipway(&["promote", "staging"]).exits(0);
+    let bad = shop.release("bye again\n");
+    shop.shipway(&["promote", "staging"]).exits(4);
+    shop.project.write("page.txt", "hello dirty\n");
+    let dirty = shop.shipway(&["release", "--dirty"]).exits(0).stdout;
+    git(shop.project.path(), &["checkout", "-q", "page.txt"]);
+    let entries = shop.shipway(&["log"]).stdout.lines().count();
+    let said = shop.shipway(&["promote", "staging"]).exits(0).stderr;
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines[0].starts_with("staging: passes by ") && lines[0].contains(": it was made with changes that no commit has; name it"), "{said}");
+    assert!(lines[1].starts_with("staging: passes by ") && lines[1].contains(": it failed there: verify: a step failed"), "{said}");
+    assert!(lines[2].ends_with(" serves there already, verified") && lines.len() == 3, "the one that failed first is older: {said}");
+    let plan = shop.shipway(&["plan", "staging"]).exits(0);
+    assert!(plan.stderr.contains("passes by ") && plan.stdout.contains(&format!("({})", &first[..12])), "{plan:?}");
+    assert_eq!(shop.shipway(&["log"]).stdout.lines().count(), entries);
+    shop.shipway(&["promote", "staging", &bad]).exits(4);
+    shop.shipway(&["promote", "staging", dirty.split(' ').next().unwrap()]).exits(0);
+    // Nothing older takes the place of what serves.
+    assert!(shop.shipway(&["promote", "staging"]).exits(0).stderr.contains("serves there already, verified"));
+    assert_eq!(shop.page("staging").as_deref(), Some("hello dirty\n"));
+}
+
+#[test]
 fn a_rollback_leads_to_the_last_that_was_verified_and_holds() {
     let shop = Shop::new();
     for page in ["hello 1\n", "hello 2\n", "hello 3\n"] {

@@ -74,3 +74,18 @@ fn what_was_moved_after_its_end_is_not_known() {
     entries.push(entry("b", 4, Deed::Done(phasing(Phase::Shift(100)))));
     assert!(standing(&entries).lost.is_some() && !standing(&entries).serves.unwrap().is_verified);
 }
+
+#[test]
+fn what_was_verified_since_has_not_failed() {
+    let ended = |deployment: &str, result| {
+        let (environment, deployment) = ("e".to_owned(), deployment.to_owned());
+        Deed::Ended(Ended { environment, deployment, result, kept_until: None, reason: Some("why".to_owned()) })
+    };
+    let mut entries = vec![entry("a", 0, started(Cause::Promote)), entry("a", 1, ended("digest 0", Ending::RolledBack))];
+    let failed = |entries: &[Recorded]| History { entries: entries.to_vec() }.standing("e").failed;
+    assert_eq!(failed(&entries), [("new".to_owned(), "why".to_owned())]);
+    entries.push(entry("a", 2, started(Cause::Promote)));
+    assert_eq!(failed(&entries).len(), 1, "it is not known yet");
+    entries.push(entry("a", 3, ended("digest 2", Ending::Verified)));
+    assert_eq!(failed(&entries), []);
+}

@@ -152,15 +152,12 @@ impl Crew<'_> {
     pub(super) fn pipeline(&self, task: &Task<'_>) -> Pipeline {
         let Task { phase, steps, told, lets_stay, .. } = *task;
         let value = |name: &str| told.get(name).map(String::as_str);
-        let filled = |text: &String| fill(text, value);
+        let filled = |text: &str| fill(text, value);
         let environment = self.environment;
         let mut env: BTreeMap<String, String> = environment.env.iter().map(|(name, value)| (name.clone(), filled(value))).collect();
         env.extend(told.iter().map(|(name, value)| (variable(name), value.clone())));
         let step = |step: &Step| Step {
-            command: match &step.command {
-                Command::Shell(line) => Command::Shell(filled(line)),
-                Command::Argv(words) => Command::Argv(words.iter().map(filled).collect()),
-            },
+            command: step.command.with_texts(filled),
             env: step.env.iter().map(|(name, value)| (name.clone(), filled(value))).collect(),
             ..step.clone()
         };

@@ -14,9 +14,11 @@ use super::screen::Screen;
 use super::signals;
 use super::site::{Site, in_slot, name_of};
 use crate::base::duration::show;
+use crate::base::placeholder::fill;
 use crate::base::text::visible;
 use crate::delivery::admission::{Verdict, soak_left};
 use crate::delivery::approval::{SignError, sign};
+use crate::delivery::command::Told;
 use crate::delivery::drift::Drift;
 use crate::delivery::forecast::{Forecast, forecast, unnoticed};
 use crate::delivery::rollout::picture;
@@ -27,7 +29,7 @@ use crate::ledger::shared::Reach;
 use crate::ledger::standing::Standing;
 use crate::model::environment::{ApprovalRule, Environment, Pause};
 use crate::model::outcome::Exit;
-use crate::model::stage::Step;
+use crate::model::stage::{Command, Step};
 use crate::model::target::{Kind, Sign};
 
 /// The flags of `plan`.
@@ -167,8 +169,9 @@ impl Prospect<'_> {
     fn moves(&self, standing: &Standing) -> Vec<String> {
         let environment: &Environment = self.site.environment;
         let target = self.site.project.pipeline.delivery.target_of(environment);
-        let line = |word: &str, step: &Step| format!("{word:<9}$ {}", visible(&step.command.show()));
-        let (slot, _) = self.site.slots(standing);
+        let (slot, before_slot) = self.site.slots(standing);
+        let new = self.values(&self.released.release, slot.as_deref());
+        let line = |word: &str, step: &Step| format!("{word:<9}$ {}", shown(&step.command, &new));
         let mut lines: Vec<String> = environment.provision.iter().map(|step| line("provision ", step)).collect();
         lines.push(format!("deploy   to the target `{}`{}", target.name, in_slot(slot.as_deref())));
         let mut last = Vec::new();
@@ -176,18 +179,31 @@ impl Prospect<'_> {
             lines.push(line("start", &commands.start));
             lines.extend(commands.ready.iter().map(|ready| {
                 let sign = match &ready.sign {
-                    Sign::Http(text) => visible(text).into_owned(),
-                    Sign::Port(text) => format!("port {}", visible(text)),
-                    Sign::Command(command) => format!("$ {}", visible(&command.show())),
+                    Sign::Http(text) => visible(&filled(text, &new)).into_owned(),
+                    Sign::Port(text) => format!("port {}", visible(&filled(text, &new))),
+                    Sign::Command(command) => format!("$ {}", shown(command, &new)),
                 };
                 format!("ready    {sign}, within {}", show(ready.within))
             }));
             lines.extend(commands.shift.iter().map(|step| line("shift", step)));
-            last.extend(commands.stop.iter().filter(|_| standing.serves.is_some() && slot.is_some()).map(|step| line("stop", step)));
+            if let (Some(stop), Some(serving), true) = (&commands.stop, &standing.serves, slot.is_some()) {
+                let old = self.values(&serving.release, before_slot.as_deref());
+                last.push(format!("{:<9}$ {}", "stop", shown(&stop.command, &old)));
+            }
         }
         lines.extend(environment.verify.iter().map(|step| line("verify", step)));
         lines.extend(last);
         lines
+    }
+
+    /// Returns what commands would be told of a release in this slot, by the name of a placeholder; but for what is not known before.
+    fn values(&self, release: &str, slot: Option<&str>) -> Told {
+        let of_slot = self.site.commands().zip(slot).and_then(|(commands, slot)| commands.slots.get(slot));
+        let mut values = of_slot.cloned().unwrap_or_default();
+        values.extend(slot.map(|slot| ("slot".to_owned(), slot.to_owned())));
+        values.insert("release".to_owned(), release.to_owned());
+        values.insert("environment".to_owned(), self.site.environment.name.to_string());
+        values
     }
 
     /// Returns the shares of the traffic that the release would get.
@@ -199,7 +215,8 @@ impl Prospect<'_> {
     /// Returns what share of the traffic it would get for how long, and how much of it could be lost.
     fn shares(&self, standing: &Standing) -> Vec<String> {
         let (environment, weights) = (self.site.environment, self.weights(standing));
-        let rollout = &environment.rollout;
+        let (rollout, (slot, _)) = (&environment.rollout, self.site.slots(standing));
+        let values = self.values(&self.released.release, slot.as_deref());
         let mut lines = Vec::new();
         if weights.len() > 1 {
             let pause = match rollout.pause {
@@ -208,7 +225,7 @@ impl Prospect<'_> {
             };
             lines.push(format!("rollout  {}; each {pause}", picture(weights, None)));
             lines.extend(rollout.analysis.iter().map(|analysis| {
-                let command = visible(&analysis.run.command.show()).into_owned();
+                let command = shown(&analysis.run.command, &values);
                 let count = if analysis.min_samples > 0 { format!(", by {} samples or more", analysis.min_samples) } else { String::new() };
                 format!("analysis $ {command}, every {}{count}", show(analysis.every))
             }));
@@ -224,7 +241,7 @@ impl Prospect<'_> {
         if let Some(keep) = rollout.keep.filter(|_| standing.serves.is_some()) {
             lines.push(format!("keep     what serves now, for {}", show(keep)));
         }
-        lines.extend(rollout.on_abort.iter().map(|step| format!("on-abort $ {}", visible(&step.command.show()))));
+        lines.extend(rollout.on_abort.iter().map(|step| format!("on-abort $ {}", shown(&step.command, &values))));
         lines
     }
 
@@ -246,6 +263,15 @@ impl Prospect<'_> {
         };
         [times, format!("rollback leads to {back}; longest {}", shown(time))]
     }
+}
+
+/// Returns a command for people, with what is known for its placeholders.
+fn shown(command: &Command, values: &Told) -> String {
+    visible(&command.with_texts(|text| filled(text, values)).show()).into_owned()
+}
+
+fn filled(text: &str, values: &Told) -> String {
+    fill(text, |name| values.get(name).map(String::as_str))
 }
 
 /// Returns a time for people; none is `0s`.

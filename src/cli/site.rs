@@ -291,7 +291,7 @@ impl Site<'_> {
         Shape { provisions, verifies, replaces, has_default: self.flag().is_some(), rollout: &environment.rollout }
     }
 
-    fn commands(&self) -> Option<&Commands> {
+    pub(super) fn commands(&self) -> Option<&Commands> {
         let target = self.project.pipeline.delivery.target_of(self.environment);
         if let Kind::Command(commands) = &target.kind { Some(commands) } else { None }
     }

@@ -169,6 +169,15 @@ impl Command {
         }
     }
 
+    /// Returns the command with each of its texts as `change` makes it.
+    #[must_use]
+    pub fn with_texts(&self, change: impl Fn(&str) -> String) -> Self {
+        match self {
+            Self::Shell(line) => Self::Shell(change(line)),
+            Self::Argv(words) => Self::Argv(words.iter().map(|word| change(word)).collect()),
+        }
+    }
+
     /// Returns the command with `words` behind it; quoted where a shell reads it.
     #[must_use]
     pub fn with_words(&self, words: &[String]) -> Self {

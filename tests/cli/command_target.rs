@@ -547,8 +547,16 @@ fn a_plan_says_how_long_it_may_take_and_where_a_rollback_leads() {
     let said = shop.shipway(&["plan", "production"]).exits(0).stdout;
     let lines: Vec<&str> = said.lines().collect();
     assert!(lines.contains(&"deploy   to the target `web` in the slot `green`"), "{said}");
-    assert!(lines.contains(&"start    $ ./app start '{slot}' '{dir}' '{port}'"), "{said}");
-    assert!(lines.contains(&"ready    http://127.0.0.1:{port}/up, within 1m"), "{said}");
+    let green = shop.ports[1];
+    for line in [
+        format!("start    $ ./app start green '{{dir}}' {green}"),
+        format!("ready    http://127.0.0.1:{green}/up, within 1m"),
+        format!("shift    $ ./lb shift green {green} '{{weight}}'"),
+        "verify   $ ./verify green".to_owned(),
+        "stop     $ ./app stop blue".to_owned(),
+    ] {
+        assert!(lines.contains(&&*line), "{line} in {said}");
+    }
     // Five commands of at most ten seconds, and a minute to get ready.
     assert!(lines.contains(&"time     shortest 0s, longest 1m 50s"), "{said}");
     assert!(said.contains(" in the slot `blue`; longest 1m 50s"), "{said}");

@@ -236,8 +236,8 @@ impl Site<'_> {
         Ok(self.project.kept.strip_prefix(root).with_context(|| format!("`{}` does not hold the pipeline", root.display()))?.to_owned())
     }
 
-    /// Checks a commit out aside, and reads its pipeline.
-    fn check_out(&self, commit: &str, purpose: &str, screen: &mut Screen) -> Result<Elsewhere, Failing> {
+    /// Checks a commit out aside, and reads its pipeline. `purpose` tells checkouts apart that may be there at the same time.
+    pub(super) fn check_out(&self, commit: &str, purpose: &str, screen: &mut Screen) -> Result<Elsewhere, Failing> {
         let head = self.depot.repository().head_at(commit)?.with_context(|| format!("the commit {commit} is not in this repository"))?;
         let home = Home::around(self.depot.repository().root())?;
         let cache = user_cache().context("neither XDG_CACHE_HOME nor HOME says where a checkout aside could be")?;

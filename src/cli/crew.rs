@@ -22,7 +22,7 @@ use crate::delivery::admission::Verdict;
 use crate::delivery::command::{Told, told};
 use crate::delivery::target::{Candidate, TargetError};
 use crate::engine::plan::Plan;
-use crate::ledger::entry::short;
+use crate::ledger::entry::{Phase, short};
 use crate::model::delivery::Delivery;
 use crate::model::environment::Environment;
 use crate::model::event::{EventKind, Stream};
@@ -67,6 +67,12 @@ impl Crew<'_> {
                 Err(TargetError::Failed(format!("a step failed, see: {} report {run}", call(self.global))))
             }
         }
+    }
+
+    /// Runs the steps that show that a release works which is told so.
+    pub(super) fn verify(&self, told: &Told, screen: &mut Screen) -> Result<(), TargetError> {
+        let steps = &self.environment.verify;
+        self.run(&Task { phase: &Phase::Verify.to_string(), steps, told, lets_stay: false, again: None }, screen).map(drop)
     }
 
     /// Runs the steps of a task, which must succeed; returns the last line that they print to standard output.

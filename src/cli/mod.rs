@@ -31,6 +31,7 @@ mod lookout;
 mod origin;
 mod planned;
 mod project;
+mod proof;
 mod readiness;
 mod release;
 mod report;

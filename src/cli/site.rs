@@ -21,7 +21,7 @@ use super::staff;
 use crate::base::digest::Hash;
 use crate::base::text::visible;
 use crate::delivery::admission::{Asked, Verdict, available, frozen};
-use crate::delivery::command::Command;
+use crate::delivery::command::{Command, Told};
 use crate::delivery::directory::Directory;
 use crate::delivery::flag::Flag;
 use crate::delivery::policy;
@@ -205,7 +205,9 @@ impl Site<'_> {
             let screen = RefCell::new(&mut *screen);
             let mut target = self.target(&crew, &screen)?;
             let folder = self.target(&crew, &screen)?;
-            let mut staff = staff::Crewed { crew: &crew, folder: &*folder, screen: &screen, warnings: Vec::new(), cancel: None };
+            let verify_as = |commit: &str, told: &Told, screen: &mut Screen| self.verify_as(commit, told, screen);
+            let (warnings, cancel) = (Vec::new(), None);
+            let mut staff = staff::Crewed { crew: &crew, folder: &*folder, screen: &screen, warnings, verify_as: &verify_as, cancel };
             let find = |id: &str, slot: Option<&str>| self.candidate(id, slot);
             let mut deployment = Deployment {
                 environment: &environment.name,

@@ -14,12 +14,15 @@ use crate::delivery::command::{Told, told};
 use crate::delivery::staff::Staff;
 use crate::delivery::target::{Candidate, Target, TargetError};
 use crate::exec::cancel::Cancel;
-use crate::ledger::entry::{Answer, Phase};
+use crate::ledger::entry::{Answer, Phase, short};
 use crate::model::event::{EventKind, Stream};
 use crate::model::outcome::{Exit, Failure, FailureKind};
 
 /// How an analysis says by how many samples it judges, on a line of its own.
 const SAMPLES: &str = "samples=";
+
+/// Shows by the steps of a commit that a release works which is told so; `None` where these are the environment's own.
+pub(super) type VerifyAs<'s> = dyn Fn(&str, &Told, &mut Screen) -> Option<Result<(), TargetError>> + 's;
 
 /// The staff of an environment.
 pub(super) struct Crewed<'s, 'c> {
@@ -30,6 +33,8 @@ pub(super) struct Crewed<'s, 'c> {
     pub(super) screen: &'s RefCell<&'c mut Screen>,
     /// What is to be said at the end.
     pub(super) warnings: Vec<String>,
+    /// Shows that a release works which is told so, by the steps of another commit.
+    pub(super) verify_as: &'s VerifyAs<'s>,
     /// Ends what is waited for.
     pub(super) cancel: Option<Arc<Cancel>>,
 }
@@ -55,12 +60,32 @@ impl Crewed<'_, '_> {
 }
 
 impl Staff for Crewed<'_, '_> {
-    fn run(&mut self, phase: Phase, release: &Candidate) -> Result<(), TargetError> {
-        let environment = self.crew.environment;
-        let steps = if phase == Phase::Provision { &environment.provision } else { &environment.verify };
-        let told = self.told(release, 100);
-        let task = Task { phase: &phase.to_string(), steps, told: &told, lets_stay: false, again: None };
+    fn provision(&mut self, release: &Candidate) -> Result<(), TargetError> {
+        let (steps, told) = (&self.crew.environment.provision, self.told(release, 100));
+        let task = Task { phase: &Phase::Provision.to_string(), steps, told: &told, lets_stay: false, again: None };
         self.crew.run(&task, &mut self.screen.borrow_mut()).map(|_| ())
+    }
+
+    fn verify(&mut self, release: &Candidate, proof: Option<&str>) -> Result<(), TargetError> {
+        let told = self.told(release, 100);
+        let screen = &mut self.screen.borrow_mut();
+        let (failed, proof) = match (self.crew.verify(&told, screen), proof) {
+            (Err(TargetError::Failed(reason)), Some(proof)) => (reason, proof),
+            (verified, _) => return verified,
+        };
+        // What is checked out now may ask for what it never had, or be what is broken.
+        match (self.verify_as)(proof, &told, screen) {
+            None => Err(TargetError::Failed(failed)),
+            Some(Ok(())) => {
+                self.warnings
+                    .push(format!("verify: {failed}; by the steps of the commit {}, which have shown it before, it works", short(proof)));
+                Ok(())
+            }
+            Some(Err(TargetError::Failed(reason))) => {
+                Err(TargetError::Failed(format!("{failed}; as the commit {} says: {reason}", short(proof))))
+            }
+            Some(Err(interrupted @ TargetError::Interrupted(_))) => Err(interrupted),
+        }
     }
 
     fn look(&mut self, canary: &Candidate, stable: Option<&Candidate>, weight: u8) -> Result<Look, TargetError> {

@@ -13,7 +13,7 @@ use super::rollout::{Move, Shape, Wait, later, next, picture};
 use super::staff::{Left, Pace, Staff};
 use super::target::{Candidate, Target, TargetError};
 use crate::base::text::visible;
-use crate::ledger::entry::{Deed, Ended, Ending, Looked, Phase, Phasing, Turned};
+use crate::ledger::entry::{Cause, Deed, Ended, Ending, Looked, Phase, Phasing, Turned};
 use crate::ledger::error::LedgerError;
 use crate::ledger::history::History;
 use crate::ledger::journal::Journal;
@@ -314,7 +314,11 @@ impl Deployment<'_> {
         }
         let release = (self.find)(id, slot).map_err(TargetError::Failed)?;
         match phase {
-            Phase::Provision | Phase::Verify => self.staff.run(phase, &release),
+            Phase::Provision => self.staff.provision(&release),
+            Phase::Verify => {
+                let comes_back = ongoing.turned.is_some() || ongoing.started.cause == Cause::Rollback;
+                self.staff.verify(&release, history.proof(self.environment, id).filter(|_| comes_back))
+            }
             Phase::Start => self.target.start(&release),
             Phase::Shift(weight) => {
                 self.target.shift(&release, weight)?;

@@ -5,16 +5,22 @@ use std::time::Duration;
 use super::analysis::Look;
 use super::rollout::Wait;
 use super::target::{Candidate, TargetError};
-use crate::ledger::entry::{Ending, Phase};
+use crate::ledger::entry::Ending;
 use crate::ledger::standing::Lease;
 
 /// Does what the environment itself says.
 pub trait Staff {
-    /// Runs the environment's steps of a phase.
+    /// Makes the environment ready for `release`.
     ///
     /// # Errors
-    /// Where one fails.
-    fn run(&mut self, phase: Phase, release: &Candidate) -> Result<(), TargetError>;
+    /// Where one of the steps for that fails.
+    fn provision(&mut self, release: &Candidate) -> Result<(), TargetError>;
+
+    /// Shows that `release` works; where it comes back, by the steps of the commit `proof` if need be, which have shown that before.
+    ///
+    /// # Errors
+    /// Where one of the steps fails, of both.
+    fn verify(&mut self, release: &Candidate, proof: Option<&str>) -> Result<(), TargetError>;
 
     /// Looks how `canary` does beside `stable`, which may be no release at all, with this share of the traffic, in percent.
     ///

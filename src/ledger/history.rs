@@ -1,6 +1,6 @@
 //! What the entries of a ledger come to.
 
-use super::entry::{Deed, Ending, Entry, Released};
+use super::entry::{Cause, Deed, Ending, Entry, Released};
 use super::error::LedgerError;
 use crate::git::chain::Link;
 
@@ -72,6 +72,16 @@ impl History {
             (started.environment == environment && started.release == release).then_some(started)
         });
         came?.slot.clone()
+    }
+
+    /// Returns the commit by whose steps a release was shown to work in an environment when it was brought there last; `None` where it never was.
+    pub fn proof(&self, environment: &str, release: &str) -> Option<&str> {
+        let is_verified = |deployment: &str| matches!(self.ended(deployment), Some((Ending::Verified, _)));
+        self.entries.iter().rev().find_map(|recorded| {
+            let Deed::Started(started) = &recorded.entry.deed else { return None };
+            let is_it = started.environment == environment && started.release == release && started.cause == Cause::Promote;
+            (is_it && is_verified(&recorded.digest)).then_some(started.commit.as_str())
+        })
     }
 
     /// Returns how the deployment of this name ended, and why; `None` where it has not.

@@ -208,7 +208,10 @@ fn what_failed_and_what_no_commit_has_comes_in_only_by_its_name() {
     let entries = shop.shipway(&["log"]).stdout.lines().count();
     let said = shop.shipway(&["promote", "staging"]).exits(0).stderr;
     let lines: Vec<&str> = said.lines().collect();
-    assert!(lines[0].starts_with("staging: passes by ") && lines[0].contains(": it was made with changes that no commit has; name it"), "{said}");
+    assert!(
+        lines[0].starts_with("staging: passes by ") && lines[0].contains(": it was made with changes that no commit has; name it"),
+        "{said}"
+    );
     assert!(lines[1].starts_with("staging: passes by ") && lines[1].contains(": it failed there: verify: a step failed"), "{said}");
     assert!(lines[2].ends_with(" serves there already, verified") && lines.len() == 3, "the one that failed first is older: {said}");
     let plan = shop.shipway(&["plan", "staging"]).exits(0);
@@ -245,6 +248,41 @@ fn a_rollback_leads_to_the_last_that_was_verified_and_holds() {
     let log = shop.shipway(&["log", "production"]).exits(0).stdout;
     assert!(log.lines().next().unwrap().ends_with("production: verified"), "{log}");
     assert!(log.contains("production: roll back to"), "{log}");
+}
+
+#[test]
+fn what_a_later_commit_verifies_is_no_reason_not_to_go_back() {
+    let shop = Shop::new();
+    let file = shop
+        .project
+        .read("pipeline.toml")
+        .replace("verify = [\"grep -q hello $SHIPWAY", "verify = [\"test ! -e $HOME/broken; grep -q hello $SHIPWAY");
+    shop.project.write("pipeline.toml", &file);
+    let ids = ["hello 1\n", "hello 2\n"].map(|page| {
+        let id = shop.release(page);
+        shop.shipway(&["promote", "staging"]).exits(0);
+        id
+    });
+    // One that no release passes, which is seen with the first of them.
+    shop.project.write("pipeline.toml", file.replace("verify = [\"test ! -e", "verify = [\"false\", \"test ! -e"));
+    shop.release("hello 3\n");
+    let said = shop.shipway(&["promote", "staging"]).exits(4).stderr;
+    assert!(said.contains("says, by which it was verified before") && said.contains("which have shown it before, it works"), "{said}");
+    let is_good = |page: &str| {
+        let status = shop.status("staging");
+        assert_eq!(
+            (shop.page("staging").as_deref(), &status["verified"], &status["ongoing"]),
+            (Some(page), &Value::Bool(true), &Value::Null)
+        );
+    };
+    is_good("hello 2\n");
+    shop.shipway(&["rollback", "staging", "--reason", "slow"]).exits(0);
+    is_good("hello 1\n");
+    // Where it does not work by either, nobody says that it does.
+    fs::write(shop.outside.path().join("broken"), "").unwrap();
+    let said = shop.shipway(&["rollback", "staging", "--to", &ids[1], "--reason", "try"]).exits(5).stderr;
+    assert!(said.contains("the rollback failed: verify: a step failed") && said.contains("; as the commit "), "{said}");
+    assert_eq!(shop.status("staging")["verified"], false);
 }
 
 #[test]

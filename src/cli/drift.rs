@@ -52,7 +52,12 @@ impl Site<'_> {
         };
         let said = format!("{}: {drift}", self.environment.name);
         match drift {
-            Drift::InSync | Drift::Unknown { .. } => Ok(Ok(None)),
+            Drift::InSync => Ok(Ok(None)),
+            // Whoever cannot tell does not go without a release that may mend that, and says so.
+            Drift::Unknown { .. } => {
+                screen.say(&said);
+                Ok(Ok(None))
+            }
             Drift::Drifted { seen, .. } if accepts => {
                 screen.warn(&format!("{said}, which is accepted"));
                 Ok(Ok(Some(seen)))

@@ -19,6 +19,7 @@ use crate::ledger::history::{History, Recorded};
 use crate::ledger::standing::Standing;
 use crate::model::environment::Environment;
 use crate::model::outcome::Exit;
+use crate::model::target::Kind;
 
 /// The flags of `status`.
 #[derive(Debug, Args)]
@@ -57,18 +58,17 @@ pub(super) fn status(global: &Global, arguments: &Status, screen: &mut Screen) -
     let mut looks = Vec::new();
     for environment in environments {
         let standing = history.standing(&environment.name);
-        let drift = if arguments.drift { Some(drift(global, &project, &depot, environment, &standing, screen)?) } else { None };
-        match drift.transpose() {
+        match seen(global, &project, &depot, environment, &standing, arguments.drift, screen)? {
             Ok(drift) => looks.push((environment, standing, drift)),
             Err(exit) => return Ok(exit),
         }
     }
     show(&history, &looks, arguments.format, screen);
     let has_drifted = looks.iter().any(|(.., drift)| matches!(drift, Some(Drift::Drifted { .. })));
-    Ok(if has_drifted { Exit::Failed } else { Exit::Passed })
+    Ok(if has_drifted && arguments.drift { Exit::Failed } else { Exit::Passed })
 }
 
-/// How an environment stands, and what its target says where that was asked.
+/// How an environment stands, and what its target says where that was asked, or is another thing.
 type Look<'l> = (&'l Environment, Standing, Option<Drift>);
 
 fn show(history: &History, looks: &[Look<'_>], format: Format, screen: &mut Screen) {
@@ -83,7 +83,7 @@ fn show(history: &History, looks: &[Look<'_>], format: Format, screen: &mut Scre
     let width = looks.iter().map(|(environment, ..)| environment.name.len()).max().unwrap_or(0);
     for (environment, standing, drift) in looks {
         let name = screen.out_theme.strong(&format!("{:<width$}", environment.name));
-        let mut words = describe(history, standing, environment);
+        let mut words = describe(history, standing, environment, matches!(drift, Some(Drift::Drifted { .. })));
         words.extend(history.open_incidents(&environment.name).iter().map(|incident| {
             let since = incident.opened.strftime("%Y-%m-%d %H:%M:%SZ");
             format!("incident {} since {since}: {}", short(&incident.id), visible(&incident.reason))
@@ -91,6 +91,26 @@ fn show(history: &History, looks: &[Look<'_>], format: Format, screen: &mut Scre
         words.extend(drift.as_ref().map(Drift::to_string));
         screen.show(&format!("{name}  {}\n", words.join("; ")));
     }
+}
+
+/// Returns what the target of an environment says where that is asked. Where a link leads costs nothing to see, so it is said without being asked
+/// where that is another thing. Or returns what to exit with, where it was interrupted.
+fn seen(
+    global: &Global,
+    project: &Project,
+    depot: &Depot,
+    environment: &Environment,
+    standing: &Standing,
+    is_asked: bool,
+    screen: &mut Screen,
+) -> Result<Result<Option<Drift>, Exit>, Failing> {
+    let is_free = matches!(project.pipeline.delivery.target_of(environment).kind, Kind::Directory(_));
+    if is_asked {
+        return Ok(drift(global, project, depot, environment, standing, screen)?.map(Some));
+    }
+    let seen = is_free.then(|| drift(global, project, depot, environment, standing, screen));
+    // What cannot be seen is no reason not to say what is recorded.
+    Ok(Ok(seen.and_then(Result::ok).and_then(Result::ok).filter(|drift| matches!(drift, Drift::Drifted { .. }))))
 }
 
 /// Asks the target of an environment; or returns what to exit with, where that was interrupted.
@@ -107,13 +127,17 @@ fn drift(
     site.drift(&depot.journal.read()?, standing, screen)
 }
 
-/// Returns how an environment stands, in words.
-fn describe(history: &History, standing: &Standing, environment: &Environment) -> Vec<String> {
+/// Returns how an environment stands, in words; where it has drifted, what was verified is only what the record says.
+fn describe(history: &History, standing: &Standing, environment: &Environment, has_drifted: bool) -> Vec<String> {
     let mut words = Vec::new();
     match (&standing.lost, &standing.serves) {
         (Some(reason), _) => words.push(format!("not known: {}", visible(reason))),
         (None, Some(serving)) => {
-            let verified = if serving.is_verified { "verified" } else { "not verified" };
+            let verified = match serving.is_verified {
+                _ if has_drifted => "by the record",
+                true => "verified",
+                false => "not verified",
+            };
             words.push(format!(
                 "{}{} since {}, {verified}",
                 name_of(history, &serving.release),
@@ -150,7 +174,7 @@ fn object(history: &History, (environment, standing, drift): &Look<'_>) -> Value
         "release": standing.serves.as_ref().map(|serving| release(&serving.release)),
         "slot": standing.serves.as_ref().and_then(|serving| serving.slot.as_deref()),
         "since": standing.serves.as_ref().map(|serving| serving.since.to_string()),
-        "verified": standing.serves.as_ref().is_some_and(|serving| serving.is_verified),
+        "verified": standing.serves.as_ref().is_some_and(|serving| serving.is_verified && !matches!(drift, Some(Drift::Drifted { .. }))),
         "ongoing": standing.ongoing.as_ref().map(|ongoing| json!({
             "deployment": ongoing.deployment,
             "release": release(&ongoing.started.release),

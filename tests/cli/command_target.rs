@@ -569,9 +569,10 @@ fn a_target_of_commands_is_asked_what_serves() {
     let drift = |code: i32| shop.shipway(&["status", "production", "--drift"]).exits(code).stdout;
     assert!(drift(0).contains("drift unknown (the target cannot be asked)"), "nothing serves that it could be told of");
     let (first, _) = shop.release("hello 1\n");
-    shop.shipway(&["promote", "production"]).exits(0);
-    shop.promote("hello 2\n", 0);
-    assert!(drift(0).contains("; in sync\n"));
+    let said = shop.shipway(&["promote", "production"]).exits(0).stderr;
+    assert!(said.contains("production: drift unknown (the target cannot be asked)\n"), "{said}");
+    let said = shop.promote("hello 2\n", 0);
+    assert!(!said.contains("drift") && drift(0).contains("; in sync\n"), "{said}");
     fs::write(shop.run("lie"), &first).unwrap();
     assert!(drift(1).contains(&format!("({}))\n", &first[..12])));
     let said = shop.promote("hello 3\n", 1);

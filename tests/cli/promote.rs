@@ -549,6 +549,11 @@ fn what_was_moved_by_hand_is_seen_and_kept_unless_that_is_accepted() {
         symlink(format!("versions/{release}"), &current).unwrap();
     };
     lead_to(&first);
+    // It is seen without being asked, and then nobody calls it verified.
+    let text = shop.shipway(&["status", "staging"]).exits(0).stdout;
+    assert!(text.contains(", by the record; drifted (expected `") && !text.contains("verified"), "{text}");
+    let status = shop.status("staging");
+    assert_eq!((&status["verified"], &status["drift"]["verdict"]), (&Value::Bool(false), &Value::from("drifted")));
     let text = shop.shipway(&["status", "--drift"]).exits(1).stdout;
     let words = [format!("({})", &second[..12]), format!("({})", &first[..12])];
     assert!(text.contains("drifted (expected `") && words.iter().all(|word| text.contains(word)), "{text}");

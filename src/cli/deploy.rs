@@ -1,12 +1,14 @@
 //! `plan`, `approve`, `promote`, `settle`, `pause`, `resume`: what moves releases through environments, and what holds them.
 
 use std::fs::{File, TryLockError};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
 use jiff::Timestamp;
 
 use super::choice::{choose, is_due};
+use super::course::{self, read_page};
 use super::depot::Depot;
 use super::failing::Failing;
 use super::flags::Global;
@@ -40,6 +42,9 @@ pub(super) struct Promote {
     /// Go on where the target does not serve what it should, and record what it serves
     #[arg(long)]
     accept_drift: bool,
+    /// Write a page about the deployment, whatever became of it: html=PATH
+    #[arg(long, value_name = "html=PATH", value_parser = read_page)]
+    report: Option<PathBuf>,
 }
 
 /// What is to come into an environment.
@@ -79,7 +84,12 @@ pub(super) fn promote(global: &Global, arguments: &Promote, screen: &mut Screen)
         return Ok(ended);
     }
     let exit = bring(global, &project, &depot, environment, wish, screen)?;
-    if exit == Exit::Passed { settle_all(global, &project, &depot, screen) } else { Ok(exit) }
+    let exit = if exit == Exit::Passed { settle_all(global, &project, &depot, screen)? } else { exit };
+    // Last of all: what it does to the tree is no matter for this command.
+    Ok(match &arguments.report {
+        Some(path) => course::leave(&project, &depot, &environment.name, path, exit, screen),
+        None => exit,
+    })
 }
 
 /// Ends what was kept in an environment, if that is due.

@@ -9,6 +9,7 @@ mod cache;
 mod check;
 mod choice;
 mod context;
+mod course;
 mod crew;
 mod deploy;
 mod depot;

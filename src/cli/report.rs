@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 
+use super::course;
 use super::failing::Failing;
 use super::flags::Global;
 use super::project::Project;
@@ -28,6 +29,9 @@ use crate::report::theme::Theme;
 pub(super) struct Arguments {
     /// The run's id, as `runs` shows it; without it, the last one
     run: Option<String>,
+    /// Of a deployment instead, as a page: the last one into this environment, or one by its entry in the log
+    #[arg(long, value_name = "ENV|ID", conflicts_with = "run")]
+    deployment: Option<String>,
     /// How it is written
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Shape,
@@ -36,7 +40,7 @@ pub(super) struct Arguments {
     output: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Shape {
     /// As the run itself wrote it, stage by stage
     Text,
@@ -54,6 +58,13 @@ enum Shape {
 
 /// Writes the report.
 pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -> Result<Exit, Failing> {
+    if let Some(deployment) = &arguments.deployment {
+        if arguments.format != Shape::Html {
+            let help = "--format html; `shipway log` has it as text and as JSON";
+            return Err(Failing::usage_with_help("a deployment is written as a page", help));
+        }
+        return course::report(global, deployment, arguments.output.as_deref(), screen);
+    }
     let root = Project::folder(global)?;
     let record = find(records(&root).context("the recorded runs cannot be read")?, arguments.run.as_deref())?;
     let theme = if arguments.output.is_none() { screen.out_theme } else { Theme { coloured: false } };

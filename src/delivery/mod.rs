@@ -12,6 +12,7 @@ pub mod analysis;
 pub mod approval;
 pub mod archive;
 pub mod command;
+pub mod course;
 pub mod directory;
 pub mod drift;
 pub mod evidence;

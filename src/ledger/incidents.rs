@@ -83,6 +83,14 @@ impl History {
         self.named("deployment", text, |deed| matches!(deed, Deed::Started(started) if started.environment == environment))
     }
 
+    /// Returns the name of the deployment, into whatever environment, that `text` means.
+    ///
+    /// # Errors
+    /// Where it means none, or several.
+    pub fn any_deployment(&self, text: &str) -> Result<String, NotFound> {
+        self.named("deployment", text, |deed| matches!(deed, Deed::Started(_)))
+    }
+
     /// Returns the name of the deployment that brought what serves in an environment: of a release that was brought back, the one by which it
     /// came.
     pub fn serving_deployment(&self, environment: &str) -> Option<String> {

@@ -1,6 +1,7 @@
 //! Reporters: they hear events and write them for people and programs. None of them knows the engine.
 
 pub mod bars;
+pub mod course;
 pub mod diagnostics;
 pub mod dialect;
 pub mod failure;

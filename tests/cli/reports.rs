@@ -284,7 +284,7 @@ fn chromium(arguments: &[&str], page: &Path) -> Option<String> {
 }
 
 /// Looks at a page in a browser, in a window of 390 pixels, at one of its anchors; says what a script of a page around it sees.
-fn seen(project: &Project, page: &str, anchor: &str) -> Option<Value> {
+pub(crate) fn seen(project: &Project, page: &str, anchor: &str) -> Option<Value> {
     let script = "
 addEventListener('load', () => {
   const page = document.getElementById('page').contentDocument;

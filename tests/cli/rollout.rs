@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::command_target::Shop;
 use crate::killer::{at_each_change, killed};
 use crate::project::{finish, processes, start, until};
+use crate::reports::seen;
 
 /// What the shop is told beside the rest.
 const ROLLOUT: &str = r#"
@@ -625,4 +626,50 @@ fn what_waits_goes_back_and_what_is_kept_is_over() {
     let said = stage.shop.shipway(&["abort", "production", "--reason", "x"]).exits(0).stderr;
     assert!(said.contains("nothing is on its way"), "{said}");
     assert_eq!((stage.split(10, "hello 1\n"), stage.taken("page")), (10, vec![]));
+}
+
+#[test]
+fn a_page_shows_how_it_went() {
+    let Some(stage) = Stage::new("pause = \"1ms\"") else { return };
+    let count = "n=$(($(cat $RUN/n 2>/dev/null || echo 0) + 1)); echo $n > $RUN/n";
+    stage.says(&format!("{count}; [ $n != 1 ] || exit 75; [ $3 != 25 ] || {{ echo '<slow>'; exit 1; }}"));
+    stage.shop.release("hello 1\n");
+    let page = stage.shop.run("course.html");
+    let wanted = format!("html={}", page.display());
+    stage.shop.shipway(&["promote", "production", "--report", &wanted]).exits(4);
+    let html = fs::read_to_string(&page).unwrap();
+    let title = html.split("<title>").nth(1).unwrap().split("</title>").next().unwrap();
+    assert!(title.starts_with("production: ") && title.ends_with(" was taken back"), "{title}");
+    // Of each share what was seen with it, the last of which is why it goes back.
+    for (count, what) in [(3, "class=\"sight\""), (1, "class=\"turn\""), (1, "that could not be told"), (1, "<b>on-abort</b>")] {
+        assert_eq!(html.matches(what).count(), count, "{what} in {html}");
+    }
+    assert!(html.contains("aria-label=\"5 % after ") && html.contains(", 25 % after ") && html.contains(", 0 % after "), "{html}");
+    assert!(html.contains("&lt;slow&gt;") && !html.contains("<slow>") && !html.contains("<script"), "{html}");
+    // Any other time, by the environment or by the entry that began it.
+    let started = stage.shop.shipway(&["log", "production", "--format", "json"]).exits(0).stdout;
+    let entry = |line: &str| serde_json::from_str::<Value>(line).unwrap();
+    let started = started.lines().map(entry).find(|entry| entry["entry"] == "started").unwrap()["commit_of_entry"].clone();
+    for name in ["production", &started.as_str().unwrap()[..12]] {
+        assert_eq!(stage.shop.shipway(&["report", "--deployment", name, "--format", "html"]).exits(0).stdout, html, "{name}");
+    }
+    let said = stage.shop.shipway(&["report", "--deployment", "production"]).exits(2).stderr;
+    assert!(said.contains("a deployment is written as a page"), "{said}");
+    let said = stage.shop.shipway(&["report", "--deployment", "nosuch", "--format", "html"]).exits(2).stderr;
+    assert!(said.contains("there is no deployment `nosuch`"), "{said}");
+    // One that waits, too; and what would be in the way of the next is told.
+    stage.says("exit 0");
+    stage.shop.release("hello 2\n");
+    let said = stage.shop.shipway(&["promote", "production", "--step", "--report", "html=course.html"]).exits(75).stderr;
+    assert!(said.contains("warning: `course.html` is a file that git sees: the next promotion wants a clean tree"), "{said}");
+    assert!(stage.shop.project.read("course.html").contains(" is on its way, with 5 % of the traffic</h1>"));
+    let said = stage.shop.shipway(&["promote", "production", "--report", "junit=x"]).exits(2).stderr;
+    assert!(said.contains("the page of a deployment is html=PATH"), "{said}");
+    // On a phone, by keyboard, without a script.
+    let Some(seen) = seen(&stage.shop.project, "course.html", "course") else { return };
+    for nothing in ["scripts", "handlers", "dead", "doubled"] {
+        assert_eq!(seen[nothing], 0, "{nothing}: {seen:#}");
+    }
+    assert_eq!((&seen["landmarks"], &seen["headings"]), (&Value::from(3), &Value::from(1)));
+    assert!(seen["width"].as_u64().unwrap() <= 390 && seen["text"].as_str().unwrap().contains("shift to 5 %"), "{seen:#}");
 }

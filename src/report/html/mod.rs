@@ -7,6 +7,8 @@
 //! stages: one row each, with its time in the run; opened: steps, reasons, findings, output
 //! ```
 
+pub mod course;
+
 mod failures;
 mod findings;
 mod graph;
@@ -44,30 +46,35 @@ const MARKS: [(&str, &str); 7] = [
 pub fn render(story: &Story) -> String {
     let spans = spans(story);
     let path = critical(story, &spans);
-    let title = format!("{}: {}", escape(&story.pipeline), escape(&words::verdict(story)));
+    let mut body = head(story);
+    body += "<main>\n";
+    body += &notices(story);
+    body += &failures::section(story);
+    body += &graph::section(story, &path);
+    body += &stages::section(story, &spans, &path);
+    body += "</main>\n";
+    let title = format!("{}: {}", story.pipeline, words::verdict(story));
+    page(&title, "stages", "Skip to the stages", &body, &format!("run <code>{}</code>", escape(&story.run)))
+}
+
+/// Returns a whole page; `skip` leads to the place `main` in it, and `source` says in HTML what it was made from.
+fn page(title: &str, main: &str, skip: &str, body: &str, source: &str) -> String {
+    let title = escape(title);
     let symbols = each(MARKS, |(name, path)| {
         format!(
             "<symbol id=\"mark-{name}\" viewBox=\"0 0 16 16\" fill=\"none\" stroke=\"currentColor\" stroke-width=\"1.8\" \
              stroke-linecap=\"round\" stroke-linejoin=\"round\">{path}</symbol>"
         )
     });
-    let mut page = format!(
+    let version = env!("CARGO_PKG_VERSION");
+    format!(
         "<!doctype html>\n<html lang=\"en\" dir=\"ltr\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n\
-         <meta name=\"generator\" content=\"shipway {}\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
-         <a class=\"skip\" href=\"#stages\">Skip to the stages</a>\n<svg width=\"0\" height=\"0\" class=\"symbols\" aria-hidden=\"true\">{symbols}</svg>\n",
-        env!("CARGO_PKG_VERSION")
-    );
-    page += &head(story);
-    page += "<main>\n";
-    page += &notices(story);
-    page += &failures::section(story);
-    page += &graph::section(story, &path);
-    page += &stages::section(story, &spans, &path);
-    page += "</main>\n";
-    page += &foot(story);
-    page + "</body>\n</html>\n"
+         <meta name=\"generator\" content=\"shipway {version}\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
+         <a class=\"skip\" href=\"#{main}\">{skip}</a>\n<svg width=\"0\" height=\"0\" class=\"symbols\" aria-hidden=\"true\">{symbols}</svg>\n\
+         {body}<footer><p>Made by shipway {version} from {source}</p></footer>\n</body>\n</html>\n"
+    )
 }
 
 /// The class, and the mark, of how a stage ended.
@@ -102,13 +109,8 @@ fn head(story: &Story) -> String {
     if let Some(first) = verdict.get_mut(..1) {
         first.make_ascii_uppercase();
     }
-    let mut html = format!(
-        "<header class=\"{class}\">\n<p class=\"pipeline\">{}</p>\n<h1>{}{}</h1>\n{}",
-        escape(&story.pipeline),
-        mark(class),
-        escape(&verdict),
-        proportions(story)
-    );
+    let mut html = head_of(&story.pipeline, class, &verdict);
+    html += &proportions(story);
     html += "<dl class=\"facts\">\n";
     let mut fact = |name: &str, value: &str| {
         // Writing to a string cannot fail.
@@ -131,6 +133,11 @@ fn head(story: &Story) -> String {
     }
     fact("Run", &format!("<code>{}</code>", escape(&story.run)));
     html + "</dl>\n</header>\n"
+}
+
+/// The beginning of a head: what it is about, and how that ended.
+fn head_of(what: &str, class: &str, verdict: &str) -> String {
+    format!("<header class=\"{class}\">\n<p class=\"pipeline\">{}</p>\n<h1>{}{}</h1>\n", escape(what), mark(class), escape(verdict))
 }
 
 /// How many stages ended how, as a bar and as a list.
@@ -166,9 +173,4 @@ fn notices(story: &Story) -> String {
     }
     let items = each(&story.notices, |notice| format!("<li>{}</li>\n", prose(notice)));
     format!("<aside class=\"notices\" aria-label=\"Notices\"><ul>\n{items}</ul></aside>\n")
-}
-
-fn foot(story: &Story) -> String {
-    let run = escape(&story.run);
-    format!("<footer><p>Made by shipway {} from run <code>{run}</code></p></footer>\n", env!("CARGO_PKG_VERSION"))
 }

@@ -38,13 +38,17 @@ pub(super) fn section(story: &Story, spans: &[Span], path: &[usize]) -> String {
 
 /// The scale of time, above the bars.
 fn scale(whole: u64) -> String {
+    format!("<div class=\"scale\" aria-hidden=\"true\"><div class=\"ticks\">{}</div></div>\n", ticks(whole))
+}
+
+/// The marks of a scale of so many microseconds.
+pub(super) fn ticks(whole: u64) -> String {
     let step = step(whole);
     let marks = (0..=whole / step).map(|number| number * step).filter(|at| *at == 0 || share(*at, whole) < 95.0);
-    let ticks = each(marks, |at| {
+    each(marks, |at| {
         let shown = if at == 0 { "0".to_owned() } else { time(at / 1000) };
         format!("<span style=\"left:{:.2}%\">{shown}</span>", share(at, whole))
-    });
-    format!("<div class=\"scale\" aria-hidden=\"true\"><div class=\"ticks\">{ticks}</div></div>\n")
+    })
 }
 
 /// Returns a round time, in microseconds, that the whole is at most [`TICKS`] of.

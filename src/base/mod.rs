@@ -2,6 +2,7 @@
 //!
 //! Everything here is usable on its own and imports nothing else of the crate.
 
+pub mod base64;
 pub mod buffers;
 pub mod diagnostic;
 pub mod digest;

@@ -10,8 +10,8 @@ use super::failing::Failing;
 use super::flags::Global;
 use super::screen::Screen;
 use super::{
-    audit, back, cache, check, deploy, export, generate, graph, hook, incident, init, list, planned, release, report, run, runs, status,
-    unlock, watch, why, workflow,
+    attest, audit, back, cache, check, deploy, export, generate, graph, hook, incident, init, list, planned, release, report, run, runs,
+    status, unlock, watch, why, workflow,
 };
 use crate::model::outcome::Exit;
 
@@ -87,6 +87,10 @@ enum Command {
     Metrics(audit::Measure),
     /// Write a release as one file, or into a folder
     Export(export::Arguments),
+    /// Write a signed statement of where a release comes from
+    Attest(attest::Attest),
+    /// Check what `attest` or `export` has written
+    Verify(attest::Verify),
     /// Write a first pipeline.toml from what is found here
     Init,
     /// Print a CI workflow that calls shipway
@@ -158,6 +162,8 @@ impl App {
             Command::Audit(arguments) => audit::audit(&self.global, arguments, screen),
             Command::Metrics(arguments) => audit::metrics(&self.global, arguments, screen),
             Command::Export(arguments) => export::run(&self.global, arguments, screen),
+            Command::Attest(arguments) => attest::attest(&self.global, arguments, screen),
+            Command::Verify(arguments) => attest::verify(&self.global, arguments, screen),
             Command::Init => init::run(&self.global, screen),
             Command::Workflow(arguments) => workflow::run(&self.global, arguments, screen),
             Command::Schema => {

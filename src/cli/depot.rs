@@ -13,6 +13,7 @@ use crate::base::digest::Hash;
 use crate::base::text::visible;
 use crate::delivery::evidence::Evidence;
 use crate::delivery::manifest::Manifest;
+use crate::delivery::signature::SignError;
 use crate::delivery::vault::{Vault, VaultError};
 use crate::git::home::Home;
 use crate::git::repo::Repository;
@@ -118,6 +119,15 @@ impl From<NoRelease> for Failing {
             NoRelease::Unknown(_) | NoRelease::Ambiguous(..) => "`shipway release list` lists them",
         };
         Self::usage_with_help(error.to_string(), help)
+    }
+}
+
+impl From<SignError> for Failing {
+    fn from(error: SignError) -> Self {
+        match error {
+            SignError::NoKey => anyhow::anyhow!("{error}\n  help: git config user.signingkey ~/.ssh/id_ed25519.pub").into(),
+            SignError::Failed(_) | SignError::Io(_) => anyhow::Error::new(error).into(),
+        }
     }
 }
 

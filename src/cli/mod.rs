@@ -3,6 +3,7 @@
 mod affected;
 mod app;
 mod approved;
+mod attest;
 mod audit;
 mod back;
 mod cache;

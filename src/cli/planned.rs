@@ -17,7 +17,7 @@ use crate::base::duration::show;
 use crate::base::placeholder::fill;
 use crate::base::text::visible;
 use crate::delivery::admission::{Verdict, soak_left};
-use crate::delivery::approval::{SignError, sign};
+use crate::delivery::approval::sign;
 use crate::delivery::command::Told;
 use crate::delivery::drift::Drift;
 use crate::delivery::forecast::{Forecast, forecast, unnoticed};
@@ -297,10 +297,7 @@ pub(super) fn judge(global: &Global, arguments: &Judge, agrees: bool, screen: &m
     };
     let (plan, at) = (site.plan(&released.release), Timestamp::now());
     let key = depot.repository().signing_key()?;
-    let signature = sign(key.as_deref(), &plan, agrees, at).map_err(|error| match error {
-        SignError::NoKey => anyhow::anyhow!("{error}\n  help: git config user.signingkey ~/.ssh/id_ed25519.pub"),
-        SignError::Failed(_) | SignError::Io(_) => anyhow::Error::new(error),
-    })?;
+    let signature = sign(key.as_deref(), &plan, agrees, at)?;
     let signed = Signed {
         environment: environment.name.to_string(),
         release: released.release.clone(),

@@ -2,36 +2,17 @@
 //!
 //! What is signed is the plan's digest, whether it is agreed to, and when: an old signature is not a new one.
 
-use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::{Timestamp, ToSpan};
 use serde::Serialize;
 
 use super::admission::Verdict;
-use crate::base::program;
+use super::signature::{self, SignError};
 use crate::base::text::{count, visible};
 use crate::ledger::entry::{Released, Signed};
 use crate::ledger::history::History;
 use crate::model::environment::ApprovalRule;
-
-/// What signatures are for: one made for something else is none (ssh-keygen(1), `-n`).
-const NAMESPACE: &str = "shipway";
-
-/// Why nothing can be signed or checked.
-#[derive(Debug, thiserror::Error)]
-pub enum SignError {
-    /// There is no key.
-    #[error("there is no key to sign with")]
-    NoKey,
-    /// The key cannot be used, or there is no `ssh-keygen`.
-    #[error("{0}")]
-    Failed(String),
-    /// The file system refuses.
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
-}
 
 /// Returns the text that is signed.
 fn text(plan: &str, agrees: bool, at: Timestamp) -> String {
@@ -43,39 +24,7 @@ fn text(plan: &str, agrees: bool, at: Timestamp) -> String {
 /// # Errors
 /// Where that cannot be done.
 pub fn sign(key: Option<&str>, plan: &str, agrees: bool, at: Timestamp) -> Result<String, SignError> {
-    let key = key.filter(|key| !key.is_empty()).ok_or(SignError::NoKey)?;
-    let folder = tempfile::tempdir()?;
-    let (message, literal) = (folder.path().join("plan"), folder.path().join("key.pub"));
-    fs::write(&message, text(plan, agrees, at))?;
-    let key = match key.strip_prefix("key::").or_else(|| key.starts_with("ssh-").then_some(key)) {
-        Some(text) => {
-            fs::write(&literal, format!("{text}\n"))?;
-            literal
-        }
-        None => home(key),
-    };
-    run(&["-Y", "sign", "-n", NAMESPACE, "-f", &key.to_string_lossy(), &message.to_string_lossy()], b"")?;
-    Ok(fs::read_to_string(message.with_extension("sig"))?)
-}
-
-/// Returns the path that git means, which may begin with `~/`.
-fn home(key: &str) -> PathBuf {
-    let home = key.strip_prefix("~/").zip(std::env::var_os("HOME"));
-    home.map_or_else(|| PathBuf::from(key), |(rest, home)| Path::new(&home).join(rest))
-}
-
-/// Runs `ssh-keygen`.
-fn run(words: &[&str], input: &[u8]) -> Result<String, SignError> {
-    let path = std::env::var_os("PATH");
-    let keygen = program::find("ssh-keygen", path.as_deref(), Path::new("/")).map_err(SignError::Failed)?;
-    let call = duct::cmd(keygen, words).stdin_bytes(input).stdout_capture().stderr_capture().unchecked();
-    let output = call.run()?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let complaint = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-    let line = complaint.lines().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
-    Err(SignError::Failed(format!("ssh-keygen: {}", visible(line))))
+    signature::sign(key, text(plan, agrees, at).as_bytes())
 }
 
 /// Returns who signed this, of those in the file `signers`.
@@ -83,17 +32,7 @@ fn run(words: &[&str], input: &[u8]) -> Result<String, SignError> {
 /// # Errors
 /// Why it counts for nothing.
 pub fn signer(signed: &Signed, agrees: bool, signers: &Path) -> Result<String, String> {
-    let refused = |error: SignError| error.to_string();
-    let mut signature = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
-    signature.write_all(signed.signature.as_bytes()).map_err(|error| error.to_string())?;
-    let (signature, signers) = (signature.path().to_string_lossy(), signers.to_string_lossy());
-    let found = run(&["-Y", "find-principals", "-s", &signature, "-f", &signers], b"");
-    let found = found.map_err(|_| "its key is none of those who may sign".to_owned())?;
-    let principal = found.lines().next().unwrap_or_default().to_owned();
-    let message = text(&signed.plan, agrees, signed.at);
-    let verify = ["-Y", "verify", "-f", &signers, "-I", &principal, "-n", NAMESPACE, "-s", &signature];
-    run(&verify, message.as_bytes()).map_err(refused).map_err(|error| format!("it was not made for this: {error}"))?;
-    Ok(principal)
+    signature::signer(&signed.signature, text(&signed.plan, agrees, signed.at).as_bytes(), signers)
 }
 
 /// Makes sure that this was signed as it stands there, by whatever key; who may sign is asked where it is to count.
@@ -101,11 +40,7 @@ pub fn signer(signed: &Signed, agrees: bool, signers: &Path) -> Result<String, S
 /// # Errors
 /// Why it was not.
 pub fn is_whole(signed: &Signed, agrees: bool) -> Result<(), String> {
-    let mut signature = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
-    signature.write_all(signed.signature.as_bytes()).map_err(|error| error.to_string())?;
-    let message = text(&signed.plan, agrees, signed.at);
-    let check = ["-Y", "check-novalidate", "-n", NAMESPACE, "-s", &signature.path().to_string_lossy()];
-    run(&check, message.as_bytes()).map(drop).map_err(|error| format!("it was not made for this: {error}"))
+    signature::is_whole(&signed.signature, text(&signed.plan, agrees, signed.at).as_bytes())
 }
 
 /// What somebody said of a plan, and whether it counts.

@@ -14,7 +14,7 @@ use super::vault::{Vault, VaultError};
 use crate::base::digest::Digest;
 
 /// The file that says what each file's content is, in the form of `sha256sum(1)`.
-const SUMS: &str = "SHA256SUMS";
+pub(super) const SUMS: &str = "SHA256SUMS";
 
 /// The time of everything: the first that every archiver can write, 1980-01-01, in seconds since 1970.
 const TIME: u64 = 315_532_800;
@@ -24,9 +24,8 @@ const GZIP_LEVEL: u32 = 9;
 const ZSTD_LEVEL: i32 = 19;
 
 /// Endings of archives that are not written: a folder of such a name would be taken for one.
-const FOREIGN: [&str; 15] = [
-    ".zip", ".jar", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst", ".lz", ".lz4", ".lzma", ".tbz", ".tbz2", ".txz", ".cpio",
-];
+const FOREIGN: [&str; 15] =
+    [".zip", ".jar", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst", ".lz", ".lz4", ".lzma", ".tbz", ".tbz2", ".txz", ".cpio"];
 
 /// What is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! artifacts on disk --package--> bytes in the vault + manifest, whose hash is the release --archive--> one file for elsewhere
+//!                                                                              --attestation--> signed, so that what is received is known again
 //! bytes in the vault --unpacked--> a folder --promote: rollout says what is next, directory or command does it, staff the rest--> where it serves
 //! ```
 //!
@@ -11,6 +12,7 @@ pub mod admission;
 pub mod analysis;
 pub mod approval;
 pub mod archive;
+pub mod attestation;
 pub mod command;
 pub mod course;
 pub mod directory;
@@ -25,7 +27,9 @@ pub mod metrics;
 pub mod package;
 pub mod policy;
 pub mod promote;
+pub mod received;
 pub mod rollout;
+pub mod signature;
 pub mod staff;
 pub mod target;
 pub mod vault;

@@ -8,6 +8,7 @@
 
 mod affected;
 mod approve;
+mod attest;
 mod beside;
 mod cache;
 mod ci;

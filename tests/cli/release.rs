@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::project::{Project, Said, git, said, tool};
 
 /// Builds a small site from two sources; a folder is released with it.
-const SITE: &str = r#"
+pub(crate) const SITE: &str = r#"
 [stages.build]
 steps = ["mkdir -p out && cat a.txt b.txt > out/page && printf x > out/tool && chmod +x out/tool && ln -sfn page out/link"]
 inputs = ["a.txt", "b.txt"]
@@ -23,13 +23,13 @@ artifacts = ["out", "config/"]
 "#;
 
 /// A project in a repository of its own, with a vault of its own.
-struct Site {
-    project: Project,
+pub(crate) struct Site {
+    pub(crate) project: Project,
     data: tempfile::TempDir,
 }
 
 impl Site {
-    fn new(stages: &str) -> Self {
+    pub(crate) fn new(stages: &str) -> Self {
         let project = Project::new(stages);
         project.write("a.txt", "hello\n").write("b.txt", "world\n").write("config/prod.toml", "x = 1\n").write(".gitignore", "/out\n");
         let site = Self { project, data: tempfile::tempdir().unwrap() };
@@ -43,20 +43,20 @@ impl Site {
         git(self.project.path(), &["commit", "-q", "-m", what]);
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = self.project.command(words);
         command.env("XDG_DATA_HOME", self.data.path());
         command
     }
 
     #[track_caller]
-    fn shipway(&self, words: &[&str]) -> Said {
+    pub(crate) fn shipway(&self, words: &[&str]) -> Said {
         said(self.command(words))
     }
 
     /// Makes a release; returns its id and its name.
     #[track_caller]
-    fn release(&self) -> (String, String) {
+    pub(crate) fn release(&self) -> (String, String) {
         let said = self.shipway(&["release"]).exits(0);
         let (id, name) = said.stdout.trim_end().split_once(' ').expect("id and name");
         (id.to_owned(), name.to_owned())
@@ -68,7 +68,7 @@ impl Site {
     }
 
     /// A place outside the project.
-    fn out(&self, name: &str) -> PathBuf {
+    pub(crate) fn out(&self, name: &str) -> PathBuf {
         self.data.path().join(name)
     }
 
@@ -166,7 +166,7 @@ fn what_nobody_could_make_again_is_no_artifact() {
 }
 
 /// What `sha256sum` says of the file.
-fn sum(path: &Path) -> String {
+pub(crate) fn sum(path: &Path) -> String {
     let output = Command::new("sha256sum").arg(path).output().unwrap();
     String::from_utf8(output.stdout).unwrap().split(' ').next().unwrap().to_owned()
 }

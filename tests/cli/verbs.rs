@@ -29,6 +29,16 @@ kind = "directory"
 path = "sites/production"
 "#;
 
+/// What is another thing where two releases have room beside each other: each page lies in a file of its slot's name.
+const ROOM: [(&str, &str); 2] = [
+    ("verify = [", "rollout = [50, 100]\npause = \"manual\"\nkeep = \"1h\"\nverify = ["),
+    (
+        "kind = \"directory\"\npath = \"sites/production\"\n",
+        "kind = \"command\"\nstart = \"cat {dir}/page.html > $HOME/{slot}\"\nshift = \"echo {slot} {weight} > $HOME/weights\"\n\
+         stop = \"rm -f $HOME/{slot}\"\nslots = { blue = {}, green = {} }\n",
+    ),
+];
+
 /// A state, as the table calls it, and how it is made.
 type State = (&'static str, fn(&Shop));
 
@@ -59,6 +69,20 @@ const STATES: [State; 9] = [
     ("locked", Shop::b_may_come),
 ];
 
+/// The same where there is room for two.
+const STATES_WITH_ROOM: [State; 2] = [
+    ("at a share", |shop| {
+        shop.b_may_come();
+        shop.does("promote", 75);
+    }),
+    ("A kept", |shop| {
+        shop.b_may_come();
+        shop.does("promote", 75);
+        shop.does("resume", 0);
+        shop.does("promote", 0);
+    }),
+];
+
 /// The verbs, as the table calls them.
 const VERBS: [&str; 12] =
     ["plan", "promote", "promote RELEASE", "settle", "approve", "reject", "rollback", "abort", "pause", "resume", "unlock", "status"];
@@ -69,8 +93,8 @@ struct Shop {
 }
 
 impl Shop {
-    fn new() -> Self {
-        let project = Project::new(SITE);
+    fn new(file: &str) -> Self {
+        let project = Project::new(file);
         project.write(".gitignore", "/page.html\n/sites/\n/home/\n").write("page.txt", "hello A\n").write("home/.keep", "");
         let shop = Self { project };
         let key = shop.project.join("home/key");
@@ -155,7 +179,7 @@ impl Shop {
         assert!(self.record().starts_with(&format!("production: {phase} begins\n")));
     }
 
-    /// What serves, by its page.
+    /// What serves, by its page; where two do, both.
     fn serves(&self) -> String {
         let status = said({
             let mut command = self.command("status");
@@ -163,9 +187,20 @@ impl Shop {
             command
         });
         let status: Value = serde_json::from_str(&status.exits(0).stdout).unwrap();
-        let page = fs::read_to_string(self.project.join("sites/production/current/page.html")).ok();
-        assert_eq!(status["environments"][0]["release"].is_null(), page.is_none(), "{status}");
-        page.map_or("–".to_owned(), |page| page.trim().trim_start_matches("hello ").replace("bye", "B"))
+        let name = |page: String| page.trim().trim_start_matches("hello ").replace("bye", "B");
+        let page = |place: &str| fs::read_to_string(self.project.join(place)).ok().map(name);
+        let serves = match page("home/weights") {
+            Some(weights) => {
+                let (slot, weight) = weights.split_once(' ').unwrap();
+                let other = if slot == "blue" { "green" } else { "blue" };
+                let all = [(other, weight != "100"), (slot, weight != "0")];
+                let all = all.into_iter().filter(|(_, has_share)| *has_share).map(|(slot, _)| page(&format!("home/{slot}")).unwrap());
+                Some(all.collect::<Vec<_>>().join("+"))
+            }
+            None => page("sites/production/current/page.html"),
+        };
+        assert_eq!(status["environments"][0]["release"].is_null(), serves.is_none(), "{status}");
+        serves.unwrap_or("–".to_owned())
     }
 
     /// Does what the verb says; returns its exit code and what serves then.
@@ -196,29 +231,42 @@ impl Shop {
     }
 }
 
+impl Drop for Shop {
+    fn drop(&mut self) {
+        // What nobody may write to would stay.
+        let _unforbidden = Command::new("chmod").args(["-R", "u+w"]).arg(self.project.path()).status();
+    }
+}
+
 fn code(child: Child) -> i32 {
     child.wait_with_output().unwrap().status.code().unwrap()
 }
 
 #[test]
 fn each_verb_does_in_each_state_what_the_readme_says() {
-    let first = Shop::new();
+    let with_room = ROOM.iter().fold(SITE.to_owned(), |file, (from, to)| file.replacen(from, to, 1));
+    let (first, roomy) = (Shop::new(SITE), Shop::new(&with_room));
+    let states: Vec<(&Shop, State)> =
+        STATES.iter().map(|state| (&first, *state)).chain(STATES_WITH_ROOM.iter().map(|state| (&roomy, *state))).collect();
     let columns: Vec<Vec<String>> = std::thread::scope(|scope| {
-        let columns = STATES.map(|(state, make)| {
-            let first = &first;
-            scope.spawn(move || {
-                let shop = first.twin();
-                make(&shop);
-                let tries = |verb: &&str| {
-                    let shop = shop.twin();
-                    if state == "locked" { shop.tries_beside(verb) } else { shop.tries(verb) }
-                };
-                VERBS.iter().map(tries).collect()
+        let columns: Vec<_> = states
+            .iter()
+            .map(|(first, (state, make))| {
+                scope.spawn(move || {
+                    let shop = first.twin();
+                    make(&shop);
+                    let tries = |verb: &&str| {
+                        let shop = shop.twin();
+                        if *state == "locked" { shop.tries_beside(verb) } else { shop.tries(verb) }
+                    };
+                    VERBS.iter().map(tries).collect()
+                })
             })
-        });
-        columns.map(|column| column.join().unwrap()).into_iter().collect()
+            .collect();
+        columns.into_iter().map(|column| column.join().unwrap()).collect()
     });
-    let mut table = format!("| | {} |\n|{}\n", STATES.map(|(state, _)| state).join(" | "), "---|".repeat(STATES.len() + 1));
+    let names: Vec<&str> = states.iter().map(|(_, (name, _))| *name).collect();
+    let mut table = format!("| | {} |\n|{}\n", names.join(" | "), "---|".repeat(names.len() + 1));
     for (row, verb) in VERBS.iter().enumerate() {
         let cells: Vec<&str> = columns.iter().map(|column| column[row].as_str()).collect();
         table.push_str(&format!("| `{verb}` | {} |\n", cells.join(" | ")));

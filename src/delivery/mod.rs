@@ -22,6 +22,7 @@ pub mod flag;
 pub mod forecast;
 pub mod freeze;
 pub mod hold;
+pub mod load;
 pub mod manifest;
 pub mod metrics;
 pub mod package;
@@ -34,6 +35,7 @@ pub mod staff;
 pub mod target;
 pub mod vault;
 
+mod exchange;
 mod names;
 mod recall;
 mod share;

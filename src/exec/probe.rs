@@ -151,10 +151,10 @@ fn status(address: &Address) -> io::Result<u16> {
 
 fn status_by(mut stream: &TcpStream, address: &Address) -> io::Result<u16> {
     stream.set_write_timeout(Some(ANSWER))?;
-    let host = if address.host.contains(':') { format!("[{}]", address.host) } else { address.host.clone() };
     let request = format!(
-        "GET {} HTTP/1.1\r\nHost: {host}:{}\r\nUser-Agent: shipway\r\nAccept: */*\r\nConnection: close\r\n\r\n",
-        address.path, address.port
+        "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: shipway\r\nAccept: */*\r\nConnection: close\r\n\r\n",
+        address.path,
+        address.authority()
     );
     stream.write_all(request.as_bytes())?;
     let (mut line, until) = (Vec::new(), Instant::now() + ANSWER);

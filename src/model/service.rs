@@ -110,6 +110,12 @@ impl Address {
         Ok(Self { text: text.to_owned(), host: host.to_owned(), port, path })
     }
 
+    /// Returns its host and port, as a request names them.
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        format!("{host}:{}", self.port)
+    }
+
     /// Tells whether it is an address of this machine itself, by its name.
     pub fn is_loopback(&self) -> bool {
         let is_v4 = self.host.parse::<std::net::Ipv4Addr>().is_ok_and(|host| host.is_loopback());
@@ -166,6 +172,7 @@ mod tests {
         assert_eq!(read("http://127.0.0.1:8080/up?x=1#y"), is("127.0.0.1", 8080, "/up?x=1"));
         assert_eq!(read("HTTP://localhost"), is("localhost", 80, "/"));
         assert_eq!(read("http://[::1]:1?a"), is("::1", 1, "/?a"));
+        assert_eq!(Address::parse("http://[::1]:1?a").unwrap().authority(), "[::1]:1");
         for (text, error) in [
             ("https://x", AddressError::Encrypted),
             ("x:80", AddressError::Scheme),

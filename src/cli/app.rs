@@ -11,7 +11,7 @@ use super::flags::Global;
 use super::screen::Screen;
 use super::{
     attest, audit, back, cache, check, deploy, export, generate, graph, hook, incident, init, list, planned, release, report, run, runs,
-    status, unlock, watch, why, workflow,
+    status, target, unlock, watch, why, workflow,
 };
 use crate::model::outcome::Exit;
 
@@ -85,6 +85,8 @@ enum Command {
     Audit(audit::Audit),
     /// Show how well delivery goes: the five measures of DORA
     Metrics(audit::Measure),
+    /// Try out what moves releases, before it is used
+    Target(target::Arguments),
     /// Write a release as one file, or into a folder
     Export(export::Arguments),
     /// Write a signed statement of where a release comes from
@@ -161,6 +163,7 @@ impl App {
             Command::Log(arguments) => status::log(&self.global, arguments, screen),
             Command::Audit(arguments) => audit::audit(&self.global, arguments, screen),
             Command::Metrics(arguments) => audit::metrics(&self.global, arguments, screen),
+            Command::Target(arguments) => target::run(&self.global, arguments, screen),
             Command::Export(arguments) => export::run(&self.global, arguments, screen),
             Command::Attest(arguments) => attest::attest(&self.global, arguments, screen),
             Command::Verify(arguments) => attest::verify(&self.global, arguments, screen),

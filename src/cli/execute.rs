@@ -120,6 +120,13 @@ impl How {
         read.map_err(|error| Failing::usage(error.to_string().trim_start_matches("error: ").trim_end().to_owned()))
     }
 
+    /// Returns the same for somebody whose own result goes where the steps' output would: unless it was asked for, only that of a failure is
+    /// shown.
+    pub(super) fn in_the_background(self) -> Self {
+        let output = if self.output == Output::Auto { Output::Failures } else { self.output };
+        Self { output, ..self }
+    }
+
     /// Returns how the store is to be used.
     pub(super) fn wish(&self) -> Wish {
         Wish { mode: self.cache.into(), force: false, paranoid: self.paranoid, only_look: false, keeps_services: false }

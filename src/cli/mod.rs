@@ -46,6 +46,7 @@ mod signals;
 mod site;
 mod staff;
 mod status;
+mod target;
 mod twice;
 mod unlock;
 mod watch;

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -348,21 +348,27 @@ impl Site<'_> {
     }
 
     pub(super) fn target<'t>(&'t self, crew: &'t Crew<'t>, screen: &'t RefCell<&mut Screen>) -> Result<Box<dyn Target + 't>, Failing> {
+        // Of each environment its own: what one does not need any more another may.
+        self.target_in(self.depot.folder()?.join(UNPACKED).join(&*self.environment.name), crew, screen)
+    }
+
+    /// The same, with the files of releases in `folder` where the target does not say where they lie.
+    pub(super) fn target_in<'t>(
+        &'t self,
+        folder: PathBuf,
+        crew: &'t Crew<'t>,
+        screen: &'t RefCell<&mut Screen>,
+    ) -> Result<Box<dyn Target + 't>, Failing> {
         match self.kind()? {
             Kind::Directory(directory) => {
                 let root = self.project.kept.join(Path::new(&directory.path));
                 Ok(Box::new(Directory::new(root, directory.retain as usize, &self.depot.vault)))
             }
             Kind::Command(commands) => {
-                // Of each environment its own: what one does not need any more another may.
-                let folder = self.depot.folder()?.join(UNPACKED).join(&*self.environment.name);
                 let hands = Box::new(Crewed { crew, screen });
                 Ok(Box::new(Command::new(commands, &self.environment.name, folder, &self.depot.vault, hands)))
             }
-            Kind::Flag(flag) => {
-                let folder = self.depot.folder()?.join(UNPACKED).join(&*self.environment.name);
-                Ok(Box::new(Flag::new(self.project.kept.join(&flag.file), &flag.flag, folder, &self.depot.vault)))
-            }
+            Kind::Flag(flag) => Ok(Box::new(Flag::new(self.project.kept.join(&flag.file), &flag.flag, folder, &self.depot.vault))),
             Kind::Process(_) => Err(Failing::usage("the target cannot be used")),
         }
     }

@@ -4,6 +4,7 @@
 //! artifacts on disk --package--> bytes in the vault + manifest, whose hash is the release --archive--> one file for elsewhere
 //!                                                                              --attestation--> signed, so that what is received is known again
 //! bytes in the vault --unpacked--> a folder --promote: rollout says what is next, directory or command does it, staff the rest--> where it serves
+//! a target, two releases --drill under load--> what was seen --verdict--> whether the target can be trusted with that
 //! ```
 //!
 //! Stands on the engine, which has made and tested what is released here.
@@ -17,6 +18,7 @@ pub mod command;
 pub mod course;
 pub mod directory;
 pub mod drift;
+pub mod drill;
 pub mod evidence;
 pub mod flag;
 pub mod forecast;
@@ -34,6 +36,7 @@ pub mod signature;
 pub mod staff;
 pub mod target;
 pub mod vault;
+pub mod verdict;
 
 mod exchange;
 mod names;

@@ -4,13 +4,12 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use shipway::delivery::load::Load;
+use shipway::model::service::Address;
 
 use crate::command_target::Shop;
 use crate::killer::{at_each_change, killed};
@@ -18,7 +17,7 @@ use crate::project::{finish, processes, start, until};
 use crate::reports::seen;
 
 /// What the shop is told beside the rest.
-const ROLLOUT: &str = r#"
+pub(crate) const ROLLOUT: &str = r#"
 rollout = [5, 25, 50, 100]
 analysis = { run = ["./slo", "{canary}", "{stable}", "{weight}"], every = "1ms", failures = 1, errors = 1 }
 on-abort = ['echo "$SHIPWAY_REASON" >> $RUN/page']
@@ -79,10 +78,30 @@ while True:
     threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
 "#;
 
-struct Stage {
-    shop: Shop,
+/// What splits the traffic of a stage.
+pub(crate) struct Front {
+    /// The script `lb`, which the target's `shift` and `observe` call.
+    pub(crate) script: &'static str,
+    /// Starts it for a shop; returns the port that it listens on, too.
+    pub(crate) start: fn(&Shop) -> (Child, u16),
+}
+
+const SPLITTER: Front = Front { script: LB, start: splitter };
+
+fn splitter(shop: &Shop) -> (Child, u16) {
+    let [blue, green] = shop.ports.map(|port| port.to_string());
+    let mut front = Command::new("python3");
+    front.args(["-c", FRONT]).arg(shop.outside.path()).args([&blue, &green]).stdout(Stdio::piped());
+    let mut front = front.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(front.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    (front, line.trim().parse().unwrap())
+}
+
+pub(crate) struct Stage {
+    pub(crate) shop: Shop,
     front: Child,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Stage {
@@ -92,23 +111,35 @@ impl Stage {
     }
 
     fn of(rollout: &str, keys: &str) -> Option<Self> {
-        let shop = Shop::with(|file| file.replace("pass-env", &format!("{rollout}{keys}\npass-env")))?;
-        shop.project.script("lb", LB).script("slo", SLO).script("verify", "#!/bin/sh -eu\ngrep -q hello \"$SHIPWAY_DIR/page.html\"\n");
-        let [blue, green] = shop.ports.map(|port| port.to_string());
-        let mut front = Command::new("python3");
-        front.args(["-c", FRONT]).arg(shop.outside.path()).args([&blue, &green]).stdout(Stdio::piped());
-        let mut front = front.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(front.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let stage = Self { shop, front, port: line.trim().parse().unwrap() };
-        stage.shop.commit("rollout");
+        Self::behind(&SPLITTER, &format!("{rollout}{keys}"), str::to_owned)
+    }
+
+    /// The same behind another front, and with a file that is changed first.
+    pub(crate) fn behind(front: &Front, keys: &str, change: impl Fn(&str) -> String) -> Option<Self> {
+        let stage = Self::empty(front, keys, change)?;
         stage.shop.promote("hello 0\n", 0);
         assert_eq!(stage.taken("shifts"), ["blue 100"], "the first of all");
         Some(stage)
     }
 
+    /// The same without a release in it.
+    pub(crate) fn empty(front: &Front, keys: &str, change: impl Fn(&str) -> String) -> Option<Self> {
+        let shop = Shop::with(|file| change(&file.replace("pass-env", &format!("{keys}\npass-env"))))?;
+        shop.project.script("lb", front.script).script("slo", SLO);
+        shop.project.script("verify", "#!/bin/sh -eu\ngrep -q hello \"$SHIPWAY_DIR/page.html\"\n");
+        let (front, port) = (front.start)(&shop);
+        let stage = Self { shop, front, port };
+        stage.shop.commit("rollout");
+        Some(stage)
+    }
+
+    /// Clients that ask the front all the time, each over connections of so many requests.
+    pub(crate) fn load(&self, clients: &[u32]) -> Load {
+        Load::begin(&Address::parse(&format!("http://127.0.0.1:{}/", self.port)).unwrap(), None, clients).unwrap()
+    }
+
     /// The lines of a file, which is removed.
-    fn taken(&self, name: &str) -> Vec<String> {
+    pub(crate) fn taken(&self, name: &str) -> Vec<String> {
         let path = self.shop.run(name);
         let text = fs::read_to_string(&path).unwrap_or_default();
         let _none = fs::remove_file(path);
@@ -116,22 +147,22 @@ impl Stage {
     }
 
     /// How often each answer comes when the front is asked as often.
-    fn split(&self, count: usize, page: &str) -> usize {
+    pub(crate) fn split(&self, count: usize, page: &str) -> usize {
         (0..count).filter(|_| ask(self.port).unwrap() == page).count()
     }
 
-    fn says(&self, script: &str) {
+    pub(crate) fn says(&self, script: &str) {
         fs::write(self.shop.run("slo"), script).unwrap();
     }
 
     /// How many entries the ledger has.
-    fn entries(&self) -> String {
+    pub(crate) fn entries(&self) -> String {
         let said = Command::new("git").args(["rev-list", "--count", "refs/shipway/ledger"]).current_dir(self.shop.project.path()).output();
         String::from_utf8(said.unwrap().stdout).unwrap()
     }
 
     #[track_caller]
-    fn weight(&self) -> Value {
+    pub(crate) fn weight(&self) -> Value {
         self.shop.status()["ongoing"]["weight"].clone()
     }
 }
@@ -144,7 +175,7 @@ impl Drop for Stage {
 }
 
 /// Asks the front; `None` where nobody answers.
-fn ask(port: u16) -> Option<String> {
+pub(crate) fn ask(port: u16) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
@@ -154,42 +185,17 @@ fn ask(port: u16) -> Option<String> {
     (head.split(' ').nth(1) == Some("200")).then(|| page.to_owned())
 }
 
-/// Clients that ask the front all the time.
-struct Clients {
-    is_over: Arc<AtomicBool>,
-    asked: Arc<AtomicUsize>,
-    failed: Arc<AtomicUsize>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Clients {
-    fn of(port: u16) -> Self {
-        let (is_over, asked, failed) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
-        let threads = (0..2).map(|_| {
-            let (is_over, asked, failed) = (is_over.clone(), asked.clone(), failed.clone());
-            std::thread::spawn(move || {
-                while !is_over.load(Ordering::Relaxed) {
-                    failed.fetch_add(usize::from(ask(port).is_none()), Ordering::Relaxed);
-                    asked.fetch_add(1, Ordering::Relaxed);
-                }
-            })
-        });
-        let threads = threads.collect();
-        Self { is_over, asked, failed, threads }
-    }
-
-    /// Ends them; returns how many requests there were, and how many failed.
-    fn end(self) -> (usize, usize) {
-        self.is_over.store(true, Ordering::Relaxed);
-        self.threads.into_iter().for_each(|thread| thread.join().unwrap());
-        (self.asked.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed))
-    }
+/// Ends the clients; none of their requests may have been lost.
+#[track_caller]
+pub(crate) fn nothing_is_lost(load: Load) {
+    let counted = load.end();
+    assert!(counted.answered() > 0 && counted.lost == 0, "{counted:?}");
 }
 
 #[test]
 fn each_step_gives_a_release_its_share_of_the_traffic() {
     let Some(stage) = Stage::new("pause = \"1ms\"") else { return };
-    let clients = Clients::of(stage.port);
+    let clients = stage.load(&[1, 1]);
     stage.shop.release("hello 1\n");
     // The first one begins, too.
     for (weight, picture) in
@@ -201,8 +207,7 @@ fn each_step_gives_a_release_its_share_of_the_traffic() {
         let said = stage.shop.shipway(&["status", "production"]).exits(0).stdout;
         assert!(said.contains(picture), "{said}");
     }
-    let (asked, failed) = clients.end();
-    assert_eq!((asked > 0, failed), (true, 0));
+    nothing_is_lost(clients);
     for (weight, new) in [(5, 10), (25, 50), (50, 100)] {
         fs::write(stage.shop.run("weights"), format!("green {weight}\nblue {}\n", 100 - weight)).unwrap();
         // What was owed to somebody by the weights before is given within some requests.
@@ -218,7 +223,7 @@ fn each_step_gives_a_release_its_share_of_the_traffic() {
 impl Stage {
     /// Makes a step, with what is split before and after it being as it is; returns what is said.
     #[track_caller]
-    fn step(&self) -> String {
+    pub(crate) fn step(&self) -> String {
         loop {
             let before = self.weight();
             let said = self.shop.shipway(&["promote", "production", "--step"]).exits(75).stderr;
@@ -233,11 +238,10 @@ impl Stage {
 #[test]
 fn without_a_step_it_goes_to_its_end_by_itself() {
     let Some(stage) = Stage::new("pause = \"1ms\"") else { return };
-    let clients = Clients::of(stage.port);
+    let clients = stage.load(&[1, 1]);
     let said = stage.shop.promote("hello 1\n", 0);
     assert!(said.contains("▶ 5 %") && said.contains("✓ 50 %  ▶ 100 %") && said.contains("serves, verified"), "{said}");
-    let (asked, failed) = clients.end();
-    assert_eq!((asked > 0, failed), (true, 0));
+    nothing_is_lost(clients);
     assert_eq!(stage.taken("shifts"), ["green 5", "green 25", "green 50", "green 100"]);
     let [blue, green] = stage.shop.ports;
     let looks = stage.taken("looks");
@@ -442,10 +446,9 @@ fn what_is_kept_takes_over_again_in_one_shift() {
     assert!(stage.shop.shipway(&["promote", "production"]).exits(0).stderr.contains("serves there already"));
     stage.shop.shipway(&["settle"]).exits(0);
     let (pid, _) = (stage.shop.pid("blue"), stage.taken("shifts"));
-    let clients = Clients::of(stage.port);
+    let clients = stage.load(&[1, 1]);
     stage.shop.shipway(&["rollback", "production", "--reason", "slow"]).exits(0);
-    let (asked, failed) = clients.end();
-    assert_eq!((asked > 0, failed), (true, 0));
+    nothing_is_lost(clients);
     assert_eq!((stage.taken("shifts"), stage.shop.pid("blue")), (vec!["blue 100".to_owned()], pid), "it was not started again");
     assert_eq!((stage.split(10, "hello 0\n"), stage.shop.running()), (10, vec!["blue"]));
     // What comes next needs the slot of what is kept.
@@ -470,14 +473,18 @@ fn what_was_kept_is_ended_when_it_is_due() {
     assert_ne!(stage.shop.pid("blue"), pid, "it was started again");
 }
 
+/// What the shop of [`at_each_boundary`] is told.
+pub(crate) fn short() -> String {
+    ROLLOUT.replace("5, 25, 50", "50") + "pause = \"1ms\"\nkeep = \"1ms\""
+}
+
 /// Kills the promotion of one release after the other at each change of the ledger, then acts; `is_new` says whether the new release of this
 /// id must serve then, or the one before. Returns how often it was killed.
 #[track_caller]
-fn at_each_boundary(page: &str, act: &[&str], code: Option<i32>, is_new: impl Fn(&Stage, &str) -> bool) -> Option<usize> {
-    let stage = Stage::of(&ROLLOUT.replace("5, 25, 50", "50"), "pause = \"1ms\"\nkeep = \"1ms\"")?;
+pub(crate) fn at_each_boundary(stage: &Stage, page: &str, act: &[&str], is_new: impl Fn(&Stage, &str) -> bool) -> usize {
     stage.says("[ $3 != 50 ] || grep -q hello \"$(cat $RUN/$SHIPWAY_SLOT.dir)/page.html\"");
     let (mut serving, mut number) = ("hello 0\n".to_owned(), 0);
-    Some(at_each_change(|at, when| {
+    at_each_change(|at, when| {
         number += 1;
         let page = format!("{page} {number}\n");
         let (id, _) = stage.shop.release(&page);
@@ -486,7 +493,7 @@ fn at_each_boundary(page: &str, act: &[&str], code: Option<i32>, is_new: impl Fn
             serving = ask(stage.port).unwrap();
             return false;
         }
-        let is_new = is_new(&stage, &id);
+        let is_new = is_new(stage, &id);
         if is_new {
             serving = page;
         }
@@ -495,7 +502,7 @@ fn at_each_boundary(page: &str, act: &[&str], code: Option<i32>, is_new: impl Fn
         let said = stage.shop.shipway(act);
         let status = stage.shop.status();
         let context = format!("{when} change {at}: {status}\n{}", said.stderr);
-        assert!(code.is_none_or(|code| said.code() == code), "{context}");
+        assert_eq!(said.code(), 0, "{context}");
         assert_eq!(stage.split(20, &serving), 20, "{context}");
         assert_eq!(status["slot"] != before, is_new, "{context}");
         assert!(status["ongoing"].is_null() && status["verified"] == true, "{context}");
@@ -506,23 +513,26 @@ fn at_each_boundary(page: &str, act: &[&str], code: Option<i32>, is_new: impl Fn
         }
         assert_eq!(stage.shop.running(), [status["slot"].as_str().unwrap()], "{context}");
         true
-    }))
+    })
+}
+
+/// Whether the release of this id serves already, and there is nothing to abort: its end was written.
+pub(crate) fn is_over(stage: &Stage, id: &str) -> bool {
+    let status = stage.shop.status();
+    status["release"]["id"] == id && status["ongoing"].is_null()
 }
 
 #[test]
 fn a_killed_rollout_goes_on_to_the_same_end() {
-    let Some(kills) = at_each_boundary("hello", &["promote", "production"], Some(0), |_, _| true) else { return };
+    let Some(stage) = Stage::of(&short(), "") else { return };
+    let kills = at_each_boundary(&stage, "hello", &["promote", "production"], |_, _| true);
     assert!(kills >= 26, "{kills} kills");
 }
 
 #[test]
 fn a_killed_rollout_can_be_aborted_from_everywhere() {
-    // Where the end was written already there is nothing to abort.
-    let is_over = |stage: &Stage, id: &str| {
-        let status = stage.shop.status();
-        status["release"]["id"] == id && status["ongoing"].is_null()
-    };
-    let Some(kills) = at_each_boundary("hello", &["abort", "production", "--reason", "stop"], Some(0), is_over) else { return };
+    let Some(stage) = Stage::of(&short(), "") else { return };
+    let kills = at_each_boundary(&stage, "hello", &["abort", "production", "--reason", "stop"], is_over);
     assert!(kills >= 26, "{kills} kills");
 }
 

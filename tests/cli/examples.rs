@@ -25,6 +25,7 @@ macro_rules! examples {
 
 examples! {
     ansible with "ansible-playbook",
+    haproxy with "grep",
     hello with "sh",
     monorepo with "python3",
     node with "node",
@@ -50,17 +51,24 @@ fn typed(example: &str, commands: usize) -> (Project, String) {
     assert_eq!(lines.len(), commands, "the README has its commands");
     let project = Project::empty();
     std::os::unix::fs::symlink(examples(), project.join("examples")).unwrap();
-    let program = Path::new(env!("CARGO_BIN_EXE_shipway")).parent().unwrap();
-    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
-    let like = project.command([] as [&str; 0]);
-    let mut command = Command::new("sh");
-    command.args(["-c", &format!("exec 2>&1\n{}", lines.concat())]).current_dir(project.path()).stdin(Stdio::null());
-    command.envs(like.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("PATH", path).env("HOME", project.path());
-    command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
+    let mut command = typing(&project);
+    command.args(["-c", &format!("exec 2>&1\n{}", lines.concat())]);
     let said = command.output().unwrap();
     let out = String::from_utf8_lossy(&said.stdout).into_owned();
     assert!(said.status.success(), "{out}");
     (project, out)
+}
+
+/// A shell in the folder of a project, in which somebody types who has shipway in PATH.
+fn typing(project: &Project) -> Command {
+    let program = Path::new(env!("CARGO_BIN_EXE_shipway")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let like = project.command([] as [&str; 0]);
+    let mut command = Command::new("sh");
+    command.current_dir(project.path()).stdin(Stdio::null());
+    command.envs(like.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("PATH", path).env("HOME", project.path());
+    command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
+    command
 }
 
 #[test]
@@ -82,6 +90,28 @@ fn ansible_provisions_an_environment() {
     assert!(out.contains("SITE_CONFIG names no folder") && out.contains("nothing was changed"), "{out}");
     assert_eq!(project.read("try/config/site.conf"), "# Written by provision.yml.\ntitle = A site\n");
     assert_eq!(project.read("try/sites/production/current/build/index.html"), "<h1>Goodbye</h1>\n");
+}
+
+#[test]
+fn servers_behind_haproxy_are_delivered() {
+    if crate::haproxy::program().is_none() || !is_here("curl") {
+        return;
+    }
+    let project = Project::empty();
+    let mut command = typing(&project);
+    command.args(["-c", "exec 2>&1; exec \"$0\""]).arg(examples().join("haproxy/try.sh")).env("TMPDIR", project.path());
+    let said = command.output().unwrap();
+    let out = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(said.status.success() && out.ends_with("\ntyped 24 commands\n"), "{out}");
+    // Each greeting after its curl, and in the look of the environment.
+    let greetings: Vec<&str> = out.lines().filter(|line| line.ends_with("world")).collect();
+    let again = "Hello again, world";
+    assert!(greetings.ends_with(&[again]) && greetings.iter().filter(|line| **line == again).count() >= 3, "{out}");
+    assert!(
+        out.contains("web: passed: 16 checks, 0 of ") && out.contains("✓ 10 %  ▶ 50 %") && out.contains("50 of 50 requests failed"),
+        "{out}"
+    );
+    assert!(crate::project::processes(project.path().to_str().unwrap()).is_empty(), "all is ended");
 }
 
 #[test]

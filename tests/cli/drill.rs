@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::process::Child;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -141,16 +142,36 @@ fn what_is_in_use_is_not_touched_and_a_copy_of_it_can_be_tested() {
     assert_eq!((ask(stage.port).as_deref(), stage.shop.running()), (Some("hello 1\n"), vec!["blue"]));
 }
 
-#[test]
-fn whoever_interrupts_it_finds_nothing_left() {
-    let Some(stage) = stage(&HAPROXY, &PAGES, str::to_owned) else { return };
+/// Begins a test that takes for ever; returns it while clients ask, and what it says from there on.
+fn begun(stage: &Stage) -> (Child, impl Iterator<Item = String>) {
     let url = format!("http://127.0.0.1:{}/", stage.port);
     let mut child = start(stage.shop.command(&["target", "test", "web", "--url", &url, "--requests", "1000000"]));
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-    assert!(lines.any(|line| line == "web: start `blue`"), "it is asked all the time then");
+    assert!(lines.any(|line| line == "web: start `blue`"));
+    (child, lines)
+}
+
+#[test]
+fn whoever_interrupts_it_finds_nothing_left() {
+    let Some(stage) = stage(&HAPROXY, &PAGES, str::to_owned) else { return };
+    let (mut child, mut lines) = begun(&stage);
+    let said = stage.shop.shipway(&["promote", "production"]).exits(75);
+    assert!(said.stderr.contains("production: locked: "), "{}", said.stderr);
+    stage.test(&[]).exits(75);
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     assert!(lines.any(|line| line == "web: interrupted"));
     assert_eq!((child.wait().unwrap().code(), stage.shop.running()), (Some(130), vec![]));
+}
+
+#[test]
+fn what_a_killed_test_leaves_the_next_one_ends() {
+    let Some(stage) = stage(&HAPROXY, &PAGES, str::to_owned) else { return };
+    let (mut child, _) = begun(&stage);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(stage.shop.running(), ["blue"]);
+    stage.test(&[]).exits(0);
+    assert!(stage.shop.running().is_empty());
 }
 
 #[test]

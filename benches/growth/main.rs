@@ -1,4 +1,4 @@
-//! How time and memory grow with a project, as a table: `cargo bench`, or `cargo bench -- WORD` for the lines that hold a word.
+//! How time and memory grow with a project, as a table: `cargo bench --bench growth`, or with `-- WORD` for the lines that hold a word.
 //!
 //! Each run is verified by its record. `SHIPWAY_SCALE=full` adds the largest sizes, which take a quarter of an hour. Times are medians of
 //! five runs or of as many as a few seconds hold, processor time is the mean with that of the steps, memory the most that was seen.

@@ -82,6 +82,7 @@ fn canary(place: &mut Place, load: &Load, figures: &mut Figures) {
             let new = answers.of(|answer| answer == page);
             #[expect(clippy::cast_precision_loss, reason = "counts of requests are small")]
             let off = (new as f64 * 100.0 / answers.answered() as f64 - f64::from(weight)).abs();
+            assert!(off < 10.0, "{page} at {weight} %: {answers:?}");
             figures.off = Some(figures.off.unwrap_or_default().max(off));
             if aborted_at == Some(weight) {
                 figures.aborts.push(until_gone(place, load, "abort", &page));
@@ -101,6 +102,8 @@ fn blue_green(place: &mut Place, load: &Load, figures: &mut Figures) {
         let page = place.release();
         figures.releases += 1;
         place.shipway(&["promote", "production"], 0);
+        let answers = load.measure(GLANCE, || true);
+        assert_eq!(answers.of(|answer| answer == page), answers.answered(), "{page}: {answers:?}");
         if is_rolled_back {
             figures.rollbacks.push(until_gone(place, load, "rollback", &page));
             place.shipway(&["resume", "production", "--reason", "on"], 0);

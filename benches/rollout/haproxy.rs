@@ -29,38 +29,39 @@ backend app
   server green 127.0.0.1:GREEN weight 100 disabled
 ";
 
-pub(crate) const SETUP: Setup = Setup {
-    name: "HAProxy",
-    target: r#"kind = "command"
-start = '''
-"BENCH" serve {port} {dir}/page </dev/null >/dev/null 2>&1 &
-echo $! > RUN/{slot}.pid'''
-ready = { port = "{port}" }
-shift = ["BENCH", "haproxy", "RUN/admin", "shift", "{slot}", "{weight}"]
-stop = '''
-"BENCH" haproxy RUN/admin drain {slot}
-test ! -e RUN/{slot}.pid || kill $(cat RUN/{slot}.pid)
-rm -f RUN/{slot}.pid'''
-slots = { blue = { port = BLUE }, green = { port = GREEN } }"#,
-    start,
-};
+pub(crate) const SETUP: Setup =
+    Setup { name: "HAProxy", target: || target(r#"["BENCH", "haproxy", "RUN/admin", "shift", "{slot}", "{weight}"]"#), start };
 
 /// The same, but for a `shift` that ends whoever serves first.
 pub(crate) const CONTROL: Setup = Setup {
     name: "HAProxy, the control",
-    target: r#"kind = "command"
-start = '''
-test ! -e RUN/{slot}.pid || kill $(cat RUN/{slot}.pid)
-"BENCH" serve {port} {dir}/page </dev/null >/dev/null 2>&1 &
-echo $! > RUN/{slot}.pid'''
-ready = { port = "{port}" }
-shift = '''
-for pid in RUN/*.pid; do test $pid = RUN/{slot}.pid || {{ kill $(cat $pid); rm $pid; }}; done
-"BENCH" haproxy RUN/admin shift {slot} {weight}'''
-stop = "true"
-slots = { blue = { port = BLUE }, green = { port = GREEN } }"#,
+    target: || {
+        let others = "for pid in RUN/*.pid; do test $pid = RUN/{slot}.pid || {{ kill $(cat $pid); rm $pid; }}; done";
+        target(&format!("'''\n{others}\n\"BENCH\" haproxy RUN/admin shift {{slot}} {{weight}}'''"))
+    },
     start,
 };
+
+/// A target with this `shift`. Each command can be done again.
+fn target(shift: &str) -> String {
+    let stop = r"
+test ! -e RUN/{slot}.pid || kill $(cat RUN/{slot}.pid) 2>/dev/null || true
+while test -e RUN/{slot}.pid && kill -0 $(cat RUN/{slot}.pid) 2>/dev/null; do sleep 0.01; done
+rm -f RUN/{slot}.pid";
+    format!(
+        r#"kind = "command"
+start = '''
+if test "$(cat RUN/{{slot}}.dir 2>/dev/null)" = {{dir}} && kill -0 $(cat RUN/{{slot}}.pid) 2>/dev/null; then exit 0; fi{stop}
+echo {{dir}} > RUN/{{slot}}.dir
+"BENCH" serve {{port}} {{dir}}/page </dev/null >/dev/null 2>&1 &
+echo $! > RUN/{{slot}}.pid'''
+ready = {{ port = "{{port}}" }}
+shift = {shift}
+stop = '''
+"BENCH" haproxy RUN/admin drain {{slot}}{stop}'''
+slots = {{ blue = {{ port = BLUE }}, green = {{ port = GREEN }} }}"#
+    )
+}
 
 fn start(folder: &Path, listener: TcpListener, [blue, green]: [u16; 2]) -> Child {
     let config = CONFIG.replace("RUN", folder.to_str().unwrap()).replace("BLUE", &blue.to_string());

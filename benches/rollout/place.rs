@@ -13,7 +13,7 @@ use tempfile::TempDir;
 pub(crate) struct Setup {
     pub(crate) name: &'static str,
     /// The target's part of the file. `BENCH` is this program, `RUN` a folder, `BLUE` and `GREEN` are ports that are free.
-    pub(crate) target: &'static str,
+    pub(crate) target: fn() -> String,
     /// Starts what has to run before the first release: with a folder, the listener that clients reach, and the two ports.
     pub(crate) start: fn(&Path, TcpListener, [u16; 2]) -> Child,
 }
@@ -39,7 +39,7 @@ impl Place {
         let place = Self { folder, front, address, releases: 0 };
         fs::create_dir(place.project()).unwrap();
         let program = std::env::current_exe().unwrap();
-        let target = setup.target.replace("BENCH", program.to_str().unwrap()).replace("RUN", place.folder.path().to_str().unwrap());
+        let target = (setup.target)().replace("BENCH", program.to_str().unwrap()).replace("RUN", place.folder.path().to_str().unwrap());
         let target = target.replace("BLUE", &blue.to_string()).replace("GREEN", &green.to_string());
         let stage = "[stages.page]\ninputs = [\"page\"]\nsteps = [\"true\"]\n[release]\nartifacts = [\"page\"]";
         let file = format!(

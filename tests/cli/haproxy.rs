@@ -352,6 +352,22 @@ fn a_shift_that_hangs_fails_half_way_is_slow_or_lies_loses_nothing() {
     nothing_is_lost(load);
 }
 
+#[test]
+fn an_abort_ends_a_shift_that_hangs_and_loses_nothing() {
+    let Some(stage) = stage("rollout = [50, 100]\npause = \"1ms\"") else { return };
+    let load = stage.load(&CLIENTS);
+    let mark = format!("1000.{}", stage.port);
+    stage.odd(&format!("if slot == 'green': os.execvp('sleep', ['sleep', '{mark}'])"));
+    stage.shop.release("hello 1\n");
+    let promote = start(stage.shop.command(&["promote", "production"]));
+    until("the shift hangs", || !processes(&mark).is_empty());
+    stage.shop.shipway(&["abort", "production", "--reason", "stop"]).exits(0);
+    finish(promote).exits(4);
+    is_served(&load, "hello 0\n");
+    assert_eq!((stage.shop.running(), processes(&mark)), (vec!["blue"], vec![]));
+    nothing_is_lost(load);
+}
+
 /// Asks for something slow, and promotes the next release meanwhile; returns what came.
 fn slow_request(stage: &Stage) -> Tally {
     let address = format!("http://127.0.0.1:{}/slow", stage.port);

@@ -28,7 +28,7 @@ impl Site<'_> {
             Ok(expected) => expected,
             Err(why) => return Ok(Ok(Drift::unknown(why))),
         };
-        let crew = self.crew()?;
+        let crew = self.quiet_crew()?;
         let screen = RefCell::new(screen);
         let observed = self.target(&crew, &screen)?.observe(expected.as_ref());
         Ok(match Drift::of(observed, serving.map(|serving| serving.release.as_str()), history) {

@@ -122,6 +122,12 @@ impl Site<'_> {
         Ok(Crew { global: self.global, project: self.project, environment: self.environment, how: How::of_environment()? })
     }
 
+    /// The same for a command whose own result goes where the output of steps would: that of those that pass is not shown.
+    pub(super) fn quiet_crew(&self) -> Result<Crew<'_>, Failing> {
+        let crew = self.crew()?;
+        Ok(Crew { how: crew.how.in_the_background(), ..crew })
+    }
+
     /// Announces a deployment, and does it.
     pub(super) fn begin(
         &self,

@@ -8,7 +8,6 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::crew::Crew;
 use super::deploy::{find, take_lock};
 use super::depot::Depot;
 use super::failing::Failing;
@@ -178,8 +177,7 @@ fn candidates(site: &Site<'_>, history: &History) -> Result<[Candidate; 2], Fail
 fn try_out(site: &Site<'_>, history: &History, test: &Test, screen: &mut Screen) -> Result<Exit, Failing> {
     let releases = candidates(site, history)?;
     let places = [0, 1].map(|place| releases[place].slot.as_ref().map_or("", |slot| slot.name.as_str()));
-    let crew = site.crew()?;
-    let crew = Crew { how: crew.how.in_the_background(), ..crew };
+    let crew = site.quiet_crew()?;
     let folder = site.depot.folder()?.join(TESTED).join(&test.target);
     let outcome = {
         let shared = RefCell::new(&mut *screen);

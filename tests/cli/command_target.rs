@@ -573,6 +573,12 @@ fn a_target_of_commands_is_asked_what_serves() {
     assert!(said.contains("production: drift unknown (the target cannot be asked)\n"), "{said}");
     let said = shop.promote("hello 2\n", 0);
     assert!(!said.contains("drift") && drift(0).contains("; in sync\n"), "{said}");
+    let said = shop.shipway(&["status", "--drift", "--format", "json"]).exits(0).stdout;
+    assert_eq!(
+        serde_json::from_str::<Value>(&said).unwrap()["environments"][0]["drift"]["verdict"],
+        "in-sync",
+        "what it prints is no result"
+    );
     fs::write(shop.run("lie"), &first).unwrap();
     assert!(drift(1).contains(&format!("({}))\n", &first[..12])));
     let said = shop.promote("hello 3\n", 1);

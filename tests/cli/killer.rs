@@ -13,7 +13,7 @@ case " $* " in *" update-ref "*)
   if [ "$n" = "$KILL_AT" ]; then
     [ "$KILL" = before ] || REAL "$@" >/dev/null 2>&1
     kill -$SIGNAL $PPID
-    [ $SIGNAL = 9 ] && sleep 1
+    if [ $SIGNAL = 9 ]; then sleep 1; exit 1; fi
     [ "$KILL" = before ] || exit 0
   fi;;
 esac

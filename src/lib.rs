@@ -7,6 +7,7 @@
 //! floor 5  cli/       what people type and are told; the only place that knows every other
 //! floor 4  delivery/  releases, what has to hold before one comes in, how it is brought there and back
 //! floor 3  engine/    plan, schedule, key, turn, attempt, run: what may start, what is reused, what one stage does
+//!          supervisor/  a listener that stays, and the processes of releases behind it
 //! floor 2  config/  inputs/   programs/  cache/       exec/  findings/  record/  report/  notice/    starter/    ledger/   siblings;
 //!          file     which     what       keys, and    steps  what       runs     what     what       a first     releases  none imports
 //!          to       files a   starts,    what lies    as     report     of the   people   changes    pipeline,   and what  another
@@ -49,3 +50,4 @@ pub mod record;
 pub mod report;
 pub mod starter;
 pub mod store;
+pub mod supervisor;

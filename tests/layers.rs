@@ -10,7 +10,7 @@ const FLOORS: [&[&str]; 6] = [
     &["base"],
     &["model", "git", "store"],
     &["config", "inputs", "programs", "cache", "exec", "findings", "record", "report", "notice", "starter", "ledger"],
-    &["engine"],
+    &["engine", "supervisor"],
     &["delivery"],
     &["cli"],
 ];

@@ -11,7 +11,7 @@ use super::flags::Global;
 use super::screen::Screen;
 use super::{
     attest, audit, back, cache, check, deploy, export, generate, graph, hook, incident, init, list, planned, release, report, run, runs,
-    status, target, unlock, watch, why, workflow,
+    serve, status, target, unlock, watch, why, workflow,
 };
 use crate::model::outcome::Exit;
 
@@ -77,6 +77,8 @@ enum Command {
     Unlock(deploy::Reasoned),
     /// Link a failure that users feel to the deployment that brought it, or end it
     Incident(incident::Arguments),
+    /// Keep the listener of a target of the kind `process`, and the processes behind it
+    Serve(serve::Serve),
     /// Show what serves where
     Status(status::Status),
     /// Show what was done, the newest first
@@ -159,6 +161,7 @@ impl App {
             Command::Resume(arguments) => deploy::hold(&self.global, arguments, false, screen),
             Command::Unlock(arguments) => unlock::unlock(&self.global, arguments, screen),
             Command::Incident(arguments) => incident::run(&self.global, arguments, screen),
+            Command::Serve(arguments) => serve::serve(&self.global, arguments, screen),
             Command::Status(arguments) => status::status(&self.global, arguments, screen),
             Command::Log(arguments) => status::log(&self.global, arguments, screen),
             Command::Audit(arguments) => audit::audit(&self.global, arguments, screen),

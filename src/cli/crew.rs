@@ -1,6 +1,7 @@
 //! Runs the steps of an environment's phases, as the engine runs those of stages: with the same events, reports, limits, secrets and care.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use crate::base::placeholder::fill;
 use crate::base::program::plain;
 use crate::base::text::{shell_quote, visible};
 use crate::delivery::admission::Verdict;
-use crate::delivery::command::{Told, told};
+use crate::delivery::command::{Prepared, Told, told};
 use crate::delivery::target::{Candidate, TargetError};
 use crate::engine::plan::Plan;
 use crate::ledger::entry::{Phase, short};
@@ -147,6 +148,35 @@ impl Crew<'_> {
             screen.warn(&trouble);
         }
         Ok((done.exit, done.id.to_string()))
+    }
+
+    /// Returns the only step of a task as it would be run by somebody else.
+    pub(super) fn prepare(&self, task: &Task<'_>, screen: &mut Screen) -> Result<Prepared, TargetError> {
+        self.try_prepare(task, screen).map_err(|failing| {
+            let exit = screen.explain(failing);
+            TargetError::Failed(format!("it could not be prepared (exit code {})", exit.code()))
+        })
+    }
+
+    fn try_prepare(&self, task: &Task<'_>, screen: &Screen) -> Result<Prepared, Failing> {
+        let pipeline = self.pipeline(task);
+        let plan = Plan::of_task(&pipeline, &self.project.root, None);
+        let session = self.session(&plan, screen)?;
+        let stage = pipeline.stage(StageId(0));
+        let step = &stage.steps[0];
+        let (mut env, mut secrets) = (BTreeMap::new(), BTreeMap::new());
+        for (name, value) in session.caller.of_service("", &stage.pass_env, &stage.secrets, &stage.env) {
+            let text = |text: OsString| text.into_string().map_err(|text| anyhow::anyhow!("`{}` is not text in UTF-8", text.display()));
+            let name = text(name)?;
+            let value = text(value).with_context(|| format!("the variable `{name}` cannot be passed on"))?;
+            if stage.secrets.contains(&name) {
+                secrets.insert(name, Some(value));
+            } else {
+                env.insert(name, value);
+            }
+        }
+        env.extend(step.env.clone());
+        Ok(Prepared { words: plan.words(StageId(0), &step.command), env, secrets })
     }
 
     /// Opens what a run of it needs.

@@ -34,10 +34,7 @@ pub(super) struct Depot {
 impl Depot {
     /// Opens those of `project`, with what others have written into the ledger by now.
     pub(super) fn open(project: &Project, screen: &mut Screen) -> Result<Self, Failing> {
-        let Some(repository) = Repository::find(&project.root) else {
-            let root = project.root.to_string_lossy();
-            return Err(anyhow::anyhow!("delivery needs a git repository, and `{}` lies in none", visible(&root)).into());
-        };
+        let repository = repository_of(project)?;
         let journal = Journal::open(repository, project.pipeline.delivery.share)?;
         let depot = Self { vault: Vault::new(folder(project)?), journal, is_told: Cell::new(false) };
         match depot.journal.sync() {
@@ -62,9 +59,7 @@ impl Depot {
 
     /// Returns a folder of ours in the repository's own, which all its checkouts share.
     pub(super) fn folder(&self) -> Result<PathBuf, Failing> {
-        let folder = Home::around(self.repository().root())?.common_dir().join("shipway");
-        std::fs::create_dir_all(&folder).with_context(|| format!("`{}` cannot be made", folder.display()))?;
-        Ok(folder)
+        own_folder(self.repository())
     }
 
     /// Returns the release that `text` means, what is recorded of it, and what it consists of.
@@ -84,6 +79,21 @@ impl Depot {
         };
         self.vault.evidence(&hash.ok_or_else(missing)?, &released.release)
     }
+}
+
+/// Returns a folder of ours in the repository's own, which all its checkouts share.
+pub(super) fn own_folder(repository: &Repository) -> Result<PathBuf, Failing> {
+    let folder = Home::around(repository.root())?.common_dir().join("shipway");
+    std::fs::create_dir_all(&folder).with_context(|| format!("`{}` cannot be made", folder.display()))?;
+    Ok(folder)
+}
+
+/// Returns the repository that a project lies in.
+pub(super) fn repository_of(project: &Project) -> Result<Repository, Failing> {
+    Repository::find(&project.root).ok_or_else(|| {
+        let root = project.root.to_string_lossy();
+        anyhow::anyhow!("delivery needs a git repository, and `{}` lies in none", visible(&root)).into()
+    })
 }
 
 /// Says who has what is not here.

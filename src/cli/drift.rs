@@ -20,9 +20,6 @@ impl Site<'_> {
         if let Some(why) = &standing.lost {
             return Ok(Ok(Drift::unknown(why)));
         }
-        if self.kind().is_err() {
-            return Ok(Ok(Drift::unknown("its target is of a kind that cannot be used yet")));
-        }
         let serving = standing.serves.as_ref();
         let expected = match serving.map(|serving| self.candidate(&serving.release, serving.slot.as_deref())).transpose() {
             Ok(expected) => expected,
@@ -46,6 +43,7 @@ impl Site<'_> {
         accepts: bool,
         screen: &mut Screen,
     ) -> Result<Result<Option<String>, Exit>, Failing> {
+        self.revive(standing, screen)?;
         let drift = match self.drift(history, standing, screen)? {
             Ok(drift) => drift,
             Err(exit) => return Ok(Err(exit)),
@@ -56,6 +54,10 @@ impl Site<'_> {
             // Whoever cannot tell does not go without a release that may mend that, and says so.
             Drift::Unknown { .. } => {
                 screen.say(&said);
+                Ok(Ok(None))
+            }
+            Drift::Drifted { .. } if self.is_only_down(standing) => {
+                screen.warn(&format!("{said}, which another release may mend"));
                 Ok(Ok(None))
             }
             Drift::Drifted { seen, .. } if accepts => {

@@ -1,11 +1,14 @@
 //! Does what a target of commands asks for.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use super::crew::{Crew, Task};
 use super::readiness;
 use super::screen::Screen;
-use crate::delivery::command::{Hands, Told};
+use super::signals::Rest;
+use crate::base::program::plain;
+use crate::delivery::command::{Hands, Prepared, Told};
 use crate::delivery::target::TargetError;
 use crate::model::stage::Step;
 use crate::model::target::Readiness;
@@ -15,6 +18,7 @@ pub(super) struct Crewed<'h, 's> {
     pub(super) crew: &'h Crew<'h>,
     /// Shared with whoever runs the environment's own steps.
     pub(super) screen: &'h RefCell<&'s mut Screen>,
+    pub(super) rest: Rest,
 }
 
 impl Hands for Crewed<'_, '_> {
@@ -28,7 +32,17 @@ impl Hands for Crewed<'_, '_> {
         self.crew.answer(&task, &mut self.screen.borrow_mut())
     }
 
-    fn wait(&mut self, ready: &Readiness, told: &Told) -> Result<(), TargetError> {
-        readiness::wait(self.crew, ready, told, &mut self.screen.borrow_mut())
+    fn prepare(&mut self, step: &Step, told: &Told) -> Result<Prepared, TargetError> {
+        let task = Task { phase: &step.label, steps: std::slice::from_ref(step), told, lets_stay: true, again: None };
+        self.crew.prepare(&task, &mut self.screen.borrow_mut())
+    }
+
+    fn wait(&mut self, ready: &Readiness, told: &Told, lost: &mut dyn FnMut() -> Option<String>) -> Result<(), TargetError> {
+        readiness::wait(self.crew, ready, (told, lost), &mut self.screen.borrow_mut())
+    }
+
+    fn pause(&mut self, time: Duration) -> Result<(), TargetError> {
+        let came = self.rest.take(time).map_err(|error| TargetError::Failed(plain(&error)))?;
+        came.map_or(Ok(()), |signal| Err(TargetError::Interrupted(signal)))
     }
 }

@@ -30,7 +30,7 @@ use crate::ledger::standing::Standing;
 use crate::model::environment::{ApprovalRule, Environment, Pause};
 use crate::model::outcome::Exit;
 use crate::model::stage::{Command, Step};
-use crate::model::target::{Kind, Sign};
+use crate::model::target::{Kind, Readiness, Sign};
 
 /// The flags of `plan`.
 #[derive(Debug, Args)]
@@ -115,6 +115,7 @@ pub(super) fn plan(global: &Global, arguments: &Plan, screen: &mut Screen) -> Re
         screen.show(&format!("gate     lock: not yet: {why}\n"));
     }
     match site.drift(history, &standing, screen)? {
+        Ok(drift @ Drift::Drifted { .. }) if site.is_only_down(&standing) => screen.show(&format!("drift    {drift}\n")),
         Ok(drift @ Drift::Drifted { .. }) => screen.show(&format!("drift    {drift}: not without --accept-drift\n")),
         Ok(Drift::InSync | Drift::Unknown { .. }) => {}
         Err(exit) => return Ok(exit),
@@ -173,23 +174,24 @@ impl Prospect<'_> {
         let new = self.values(&self.released.release, slot.as_deref());
         let line = |word: &str, step: &Step| format!("{word:<9}$ {}", shown(&step.command, &new));
         let mut lines: Vec<String> = environment.provision.iter().map(|step| line("provision ", step)).collect();
-        lines.push(format!("deploy   to the target `{}`{}", target.name, in_slot(slot.as_deref())));
+        let behind = if let Kind::Process(process) = &target.kind { format!(", behind {}", process.listen) } else { String::new() };
+        lines.push(format!("deploy   to the target `{}`{}{behind}", target.name, in_slot(slot.as_deref())));
         let mut last = Vec::new();
-        if let Kind::Command(commands) = &target.kind {
-            lines.push(line("start", &commands.start));
-            lines.extend(commands.ready.iter().map(|ready| {
-                let sign = match &ready.sign {
-                    Sign::Http(text) => visible(&filled(text, &new)).into_owned(),
-                    Sign::Port(text) => format!("port {}", visible(&filled(text, &new))),
-                    Sign::Command(command) => format!("$ {}", shown(command, &new)),
-                };
-                format!("ready    {sign}, within {}", show(ready.within))
-            }));
-            lines.extend(commands.shift.iter().map(|step| line("shift", step)));
-            if let (Some(stop), Some(serving), true) = (&commands.stop, &standing.serves, slot.is_some()) {
-                let old = self.values(&serving.release, before_slot.as_deref());
-                last.push(format!("{:<9}$ {}", "stop", shown(&stop.command, &old)));
+        match &target.kind {
+            Kind::Command(commands) => {
+                lines.push(line("start", &commands.start));
+                lines.extend(commands.ready.iter().map(|readiness| ready(readiness, &new)));
+                lines.extend(commands.shift.iter().map(|step| line("shift", step)));
+                if let (Some(stop), Some(serving), true) = (&commands.stop, &standing.serves, slot.is_some()) {
+                    let old = self.values(&serving.release, before_slot.as_deref());
+                    last.push(format!("{:<9}$ {}", "stop", shown(&stop.command, &old)));
+                }
             }
+            Kind::Process(process) => {
+                lines.extend([line("start", &process.start), ready(&process.ready, &new)]);
+                last.extend(standing.serves.as_ref().map(|_| format!("drain    {}", show(process.drain))));
+            }
+            Kind::Directory(_) | Kind::Flag(_) => {}
         }
         lines.extend(environment.verify.iter().map(|step| line("verify", step)));
         lines.extend(last);
@@ -272,6 +274,16 @@ fn shown(command: &Command, values: &Told) -> String {
 
 fn filled(text: &str, values: &Told) -> String {
     fill(text, |name| values.get(name).map(String::as_str))
+}
+
+/// Returns how something shows that it is ready, as a line.
+fn ready(ready: &Readiness, values: &Told) -> String {
+    let sign = match &ready.sign {
+        Sign::Http(text) => visible(&filled(text, values)).into_owned(),
+        Sign::Port(text) => format!("port {}", visible(&filled(text, values))),
+        Sign::Command(command) => format!("$ {}", shown(command, values)),
+    };
+    format!("ready    {sign}, within {}", show(ready.within))
 }
 
 /// Returns a time for people; none is `0s`.

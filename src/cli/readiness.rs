@@ -17,7 +17,7 @@ use crate::delivery::command::Told;
 use crate::delivery::target::TargetError;
 use crate::engine::plan::Plan;
 use crate::exec::cancel::Cancel;
-use crate::exec::executor::{Executor, Owner, StepCommand};
+use crate::exec::executor::{Executor, GRACE, Owner, StepCommand};
 use crate::exec::probe::{Found, look_from_outside};
 use crate::model::service::{Address, Ready};
 use crate::model::stage::{Command, StageId, Step};
@@ -27,15 +27,18 @@ use crate::model::target::{Readiness, Sign};
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
+/// What commands are told, and what says why it never will be ready, where that is so.
+type About<'a> = (&'a Told, &'a mut dyn FnMut() -> Option<String>);
+
 /// Waits until `ready` holds for what commands are told so.
-pub(super) fn wait(crew: &Crew<'_>, ready: &Readiness, told: &Told, screen: &mut Screen) -> Result<(), TargetError> {
-    try_wait(crew, ready, told, screen).unwrap_or_else(|failing| {
+pub(super) fn wait(crew: &Crew<'_>, ready: &Readiness, about: About<'_>, screen: &mut Screen) -> Result<(), TargetError> {
+    try_wait(crew, ready, about, screen).unwrap_or_else(|failing| {
         let exit = screen.explain(failing);
         Err(TargetError::Failed(format!("whether it is ready cannot be asked (exit code {})", exit.code())))
     })
 }
 
-fn try_wait(crew: &Crew<'_>, ready: &Readiness, told: &Told, screen: &mut Screen) -> Result<Result<(), TargetError>, Failing> {
+fn try_wait(crew: &Crew<'_>, ready: &Readiness, (told, lost): About<'_>, screen: &mut Screen) -> Result<Result<(), TargetError>, Failing> {
     let cancel = Arc::new(Cancel::new().context("no pipe can be made")?);
     let heard = cancel.clone();
     signals::hear(move |signal| heard.interrupt(signal)).context("signals cannot be heard")?;
@@ -54,12 +57,16 @@ fn try_wait(crew: &Crew<'_>, ready: &Readiness, told: &Told, screen: &mut Screen
         owner: Owner::Stage(stage.name.clone()),
         deadline: Some(deadline),
         stop: Signal::TERM,
+        grace: GRACE,
     };
     let (mut pause, mut missing) = (FIRST_PAUSE, None);
     let waited = loop {
         let found = look_from_outside(&session.executor, &cancel, &sign, Some(&question));
         if let Some(signal) = cancel.signal() {
             break Err(TargetError::Interrupted(signal));
+        }
+        if let Some(why) = lost() {
+            break Err(TargetError::Failed(why));
         }
         let why = match found {
             Found::Ready => break Ok(()),

@@ -12,7 +12,7 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::exit;
 
 use crate::engine::run::Interrupter;
-use crate::exec::cancel::Interruption;
+use crate::exec::cancel::{Cancel, Interruption};
 
 /// How long the end of a run may take after the second signal.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -87,6 +87,30 @@ pub(super) fn cut() {
 /// Returns the signal that came last since signals are heard, whoever was told of it.
 pub(super) fn came() -> Option<i32> {
     i32::try_from(CAME.load(Ordering::SeqCst)).ok().filter(|signal| *signal != 0)
+}
+
+/// Waits that are cut short as steps are.
+#[derive(Debug, Default)]
+pub(super) struct Rest(Option<Arc<Cancel>>);
+
+impl Rest {
+    /// Waits so long, or until a signal comes or it is told that what it waits for is over. Returns the signal, or the one as which it was told so.
+    pub(super) fn take(&mut self, time: Duration) -> std::io::Result<Option<i32>> {
+        // One that was told to end is over for good.
+        let cancel = match self.0.take() {
+            Some(cancel) if !cancel.is_stopped() => cancel,
+            Some(_) | None => Arc::new(Cancel::new()?),
+        };
+        // Whatever ran since has heard signals by itself.
+        let heard = cancel.clone();
+        hear(move |signal| heard.interrupt(signal))?;
+        if came().is_none() {
+            cancel.pause(time);
+        }
+        let told = cancel.signal();
+        self.0 = Some(cancel);
+        Ok(came().or(told))
+    }
 }
 
 /// Returns the set of signals that are ignored, bit by bit (`proc_pid_status(5)`, `SigIgn`).

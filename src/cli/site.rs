@@ -16,7 +16,7 @@ use super::flags::Global;
 use super::hands::Crewed;
 use super::project::Project;
 use super::screen::Screen;
-use super::signals;
+use super::signals::{self, Rest};
 use super::staff;
 use crate::base::digest::Hash;
 use crate::base::text::visible;
@@ -25,6 +25,7 @@ use crate::delivery::command::{Command, Told};
 use crate::delivery::directory::Directory;
 use crate::delivery::flag::Flag;
 use crate::delivery::policy;
+use crate::delivery::process::Process;
 use crate::delivery::promote::Deployment;
 use crate::delivery::rollout::{Shape, Wait};
 use crate::delivery::staff::{Left, Pace};
@@ -159,9 +160,11 @@ impl Site<'_> {
             environment,
         };
         // What would be left begun is found before.
-        self.kind()?;
         self.crew()?;
         self.refuse_seen_flag()?;
+        if cause == Cause::Promote {
+            self.refuse_other_listener()?;
+        }
         // The bytes must be here before anything is announced.
         self.candidate(&released.release, None).map_err(|error| anyhow::anyhow!(error))?;
         let reach = if cause == Cause::Rollback { Reach::Here } else { Reach::All };
@@ -212,8 +215,8 @@ impl Site<'_> {
             let mut target = self.target(&crew, &screen)?;
             let folder = self.target(&crew, &screen)?;
             let verify_as = |commit: &str, told: &Told, screen: &mut Screen| self.verify_as(commit, told, screen);
-            let (warnings, cancel) = (Vec::new(), None);
-            let mut staff = staff::Crewed { crew: &crew, folder: &*folder, screen: &screen, warnings, verify_as: &verify_as, cancel };
+            let (warnings, rest) = (Vec::new(), Rest::default());
+            let mut staff = staff::Crewed { crew: &crew, folder: &*folder, screen: &screen, warnings, verify_as: &verify_as, rest };
             let find = |id: &str, slot: Option<&str>| self.candidate(id, slot);
             let mut deployment = Deployment {
                 environment: &environment.name,
@@ -300,8 +303,7 @@ impl Site<'_> {
     }
 
     pub(super) fn commands(&self) -> Option<&Commands> {
-        let target = self.project.pipeline.delivery.target_of(self.environment);
-        if let Kind::Command(commands) = &target.kind { Some(commands) } else { None }
+        if let Kind::Command(commands) = self.kind() { Some(commands) } else { None }
     }
 
     /// Returns the slot that the next release comes into, and the one that it leaves to the release before; `None` where there are none. Of a
@@ -311,10 +313,11 @@ impl Site<'_> {
         if let Some(flag) = self.flag() {
             return (Some(flag.variant.clone()), serving.and_then(|serving| serving.slot.clone()));
         }
-        let Some(commands) = self.commands() else { return (None, None) };
-        let slot = commands.slot_beside(serving.and_then(|serving| serving.slot.as_deref()));
+        let kind = self.kind();
+        let seen = self.serving_slot();
+        let slot = kind.slot_beside(seen.as_deref().or(serving.and_then(|serving| serving.slot.as_deref())));
         // What came before there were slots goes back into the other one.
-        let before = serving.and_then(|_| commands.slot_beside(slot));
+        let before = serving.and_then(|_| kind.slot_beside(slot));
         (slot.map(str::to_owned), before.map(str::to_owned))
     }
 
@@ -323,6 +326,9 @@ impl Site<'_> {
         let slot = slot.map(|name| {
             if self.flag().is_some() {
                 return Ok(Slot { name: name.to_owned(), values: BTreeMap::new() });
+            }
+            if self.process().is_some() {
+                return Ok(Slot { name: name.to_owned(), values: self.values_of(id, name) });
             }
             let values = self.commands().and_then(|commands| commands.slots.get(name));
             let values = values.ok_or_else(|| format!("the target has no slot `{}` any more", visible(name)))?;
@@ -344,13 +350,9 @@ impl Site<'_> {
         Ok(Candidate { id: id.to_owned(), manifest, slot })
     }
 
-    /// Returns what the target is, which must be of a kind that can be used.
-    pub(super) fn kind(&self) -> Result<&Kind, Failing> {
-        let target = self.project.pipeline.delivery.target_of(self.environment);
-        if matches!(target.kind, Kind::Directory(_) | Kind::Command(_) | Kind::Flag(_)) {
-            return Ok(&target.kind);
-        }
-        Err(Failing::usage(format!("the target `{}` is of a kind that this version reads and cannot use yet", target.name)))
+    /// Returns what the target is.
+    pub(super) fn kind(&self) -> &Kind {
+        &self.project.pipeline.delivery.target_of(self.environment).kind
     }
 
     pub(super) fn target<'t>(&'t self, crew: &'t Crew<'t>, screen: &'t RefCell<&mut Screen>) -> Result<Box<dyn Target + 't>, Failing> {
@@ -365,17 +367,21 @@ impl Site<'_> {
         crew: &'t Crew<'t>,
         screen: &'t RefCell<&mut Screen>,
     ) -> Result<Box<dyn Target + 't>, Failing> {
-        match self.kind()? {
+        match self.kind() {
             Kind::Directory(directory) => {
                 let root = self.project.kept.join(Path::new(&directory.path));
                 Ok(Box::new(Directory::new(root, directory.retain as usize, &self.depot.vault)))
             }
             Kind::Command(commands) => {
-                let hands = Box::new(Crewed { crew, screen });
+                let hands = Box::new(Crewed { crew, screen, rest: Rest::default() });
                 Ok(Box::new(Command::new(commands, &self.environment.name, folder, &self.depot.vault, hands)))
             }
             Kind::Flag(flag) => Ok(Box::new(Flag::new(self.project.kept.join(&flag.file), &flag.flag, folder, &self.depot.vault))),
-            Kind::Process(_) => Err(Failing::usage("the target cannot be used")),
+            Kind::Process(process) => {
+                let (files, supervisor) = ((folder, &self.depot.vault), (self.place()?, self.serve()?));
+                let hands = Box::new(Crewed { crew, screen, rest: Rest::default() });
+                Ok(Box::new(Process::new(process, &self.environment.name, files, supervisor, hands)))
+            }
         }
     }
 }

@@ -1,19 +1,17 @@
 //! Does what an environment itself says while a release comes in: its steps, its analysis, what is told when it goes back, and to wait.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::crew::{Crew, Task};
 use super::screen::Screen;
-use super::signals;
+use super::signals::{self, Rest};
 use crate::base::program::plain;
 use crate::base::text::visible;
 use crate::delivery::analysis::Look;
 use crate::delivery::command::{Told, told};
 use crate::delivery::staff::Staff;
 use crate::delivery::target::{Candidate, Target, TargetError};
-use crate::exec::cancel::Cancel;
 use crate::ledger::entry::{Answer, Phase, short};
 use crate::model::event::{EventKind, Stream};
 use crate::model::outcome::{Exit, Failure, FailureKind};
@@ -35,27 +33,12 @@ pub(super) struct Crewed<'s, 'c> {
     pub(super) warnings: Vec<String>,
     /// Shows that a release works which is told so, by the steps of another commit.
     pub(super) verify_as: &'s VerifyAs<'s>,
-    /// Ends what is waited for.
-    pub(super) cancel: Option<Arc<Cancel>>,
+    pub(super) rest: Rest,
 }
 
 impl Crewed<'_, '_> {
     fn told(&self, release: &Candidate, weight: u8) -> Told {
         told(&self.crew.environment.name, release, &self.folder.folder(release), weight)
-    }
-
-    /// Returns what ends the wait when a signal comes.
-    fn cancel(&mut self) -> std::io::Result<Arc<Cancel>> {
-        let cancel = match &self.cancel {
-            // One that was told to end is over for good.
-            Some(cancel) if !cancel.is_stopped() => cancel.clone(),
-            Some(_) | None => Arc::new(Cancel::new()?),
-        };
-        // Whatever ran since has heard signals by itself.
-        let heard = cancel.clone();
-        signals::hear(move |signal| heard.interrupt(signal))?;
-        self.cancel = Some(cancel.clone());
-        Ok(cancel)
     }
 }
 
@@ -133,10 +116,7 @@ impl Staff for Crewed<'_, '_> {
     }
 
     fn wait(&mut self, time: Duration) -> Result<(), TargetError> {
-        let cancel = self.cancel().map_err(|error| TargetError::Failed(plain(&error)))?;
-        if signals::came().is_none() {
-            cancel.pause(time);
-        }
+        self.rest.take(time).map_err(|error| TargetError::Failed(plain(&error)))?;
         signals::came().map_or(Ok(()), |signal| Err(TargetError::Interrupted(signal)))
     }
 

@@ -381,7 +381,7 @@ static TARGET: Table = Table {
             Shape::OneOf(&TARGET_READY),
             "how it shows that it can be used: { http = \"/up\" }, { port = 8080 } or { command = \"…\" }; within `timeout`",
         ),
-        key("drain", Shape::Duration, "process: how long connections of the release before may last; default 30s"),
+        key("drain", Shape::Duration, "process: how long a release that ends may take, its connections and it itself; default 30s"),
         key("shift", Shape::Step, "command: gives a slot its share of the traffic, 0 to 100; run again it does nothing more"),
         key("stop", Shape::Step, "command: ends what runs in a slot"),
         key("observe", Shape::Step, "command: prints the release that serves"),

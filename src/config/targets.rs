@@ -19,7 +19,7 @@ use crate::model::target::{Commands, Directory, Flag, Kind, Process, Readiness, 
 /// How many versions a directory keeps beside those in use.
 const RETAIN: u32 = 5;
 
-/// How long connections of the release before may last.
+/// How long connections of a release that ends may last.
 const DRAIN: Duration = Duration::from_secs(30);
 
 /// The keys of each kind: those it must have, and those it may have.
@@ -84,10 +84,9 @@ fn kind(builder: &mut Builder<'_>, name: &At<String>, fields: &Fields) -> Option
     Some(match *kind {
         "directory" => Kind::Directory(Directory { path: text("path")?, retain: fields.count("retain").copied().unwrap_or(RETAIN) }),
         "process" => Kind::Process(Process {
-            start: step(builder, fields, "start", &known_with(["port"]))?,
+            start: step(builder, fields, "start", &known_with(["slot", "port"]))?,
             listen: listen(fields, builder.problems)?,
-            ready: readiness(fields, &known_with(["port"]), builder.problems)
-                .unwrap_or_else(|| Readiness { sign: Sign::Http("/".to_owned()), within: READY_WITHIN }),
+            ready: ready_process(fields, builder.problems),
             drain: fields.duration("drain").copied().unwrap_or(DRAIN),
         }),
         "command" => return commands(builder, fields),
@@ -95,9 +94,26 @@ fn kind(builder: &mut Builder<'_>, name: &At<String>, fields: &Fields) -> Option
     })
 }
 
+/// Returns how a process shows that it can be used: a path is one of its own, and at the least it listens.
+fn ready_process(fields: &Fields, problems: &mut Vec<Diagnostic>) -> Readiness {
+    let own = || Sign::Port("{port}".to_owned());
+    let before = problems.len();
+    let ready = readiness(fields, &known_with(["slot", "port"]), problems);
+    let Readiness { sign, within } = ready.unwrap_or_else(|| Readiness { sign: own(), within: READY_WITHIN });
+    let sign = match sign {
+        Sign::Http(path) if path.starts_with('/') => Sign::Http(format!("http://127.0.0.1:{{port}}{path}")),
+        Sign::Http(_) | Sign::Port(_) | Sign::Command(_) => sign,
+    };
+    if problems.len() == before {
+        check_sign(&sign, &Slots::new(), fields, problems);
+    }
+    Readiness { sign, within }
+}
+
 fn listen(fields: &Fields, problems: &mut Vec<Diagnostic>) -> Option<SocketAddr> {
     let text = fields.text("listen")?;
-    let address = text.parse().ok();
+    // A port that the system chooses nobody would know.
+    let address = text.parse().ok().filter(|address: &SocketAddr| address.port() > 0);
     if address.is_none() {
         let message = format!("`{}` is no address to listen on", text.escape_debug());
         let help = "an address is HOST:PORT with a number for the host: 127.0.0.1:8080, [::1]:8080";

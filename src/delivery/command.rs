@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::target::{Candidate, Observed, Target, TargetError};
 use super::unpacked::Unpacked;
@@ -13,6 +14,17 @@ use crate::model::target::{Commands, Readiness};
 
 /// What steps are told, by the name of the placeholder.
 pub type Told = BTreeMap<String, String>;
+
+/// A command as somebody else is to run it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Prepared {
+    /// The program and its arguments.
+    pub words: Vec<String>,
+    /// Its environment, but for its secrets.
+    pub env: BTreeMap<String, String>,
+    /// The values of its secrets, which are masked wherever they show.
+    pub secrets: BTreeMap<String, Option<String>>,
+}
 
 /// Runs what a target says.
 pub trait Hands {
@@ -28,11 +40,23 @@ pub trait Hands {
     /// Where it fails.
     fn ask(&mut self, step: &Step, told: &Told) -> Result<Option<String>, TargetError>;
 
-    /// Waits until something can be used.
+    /// Returns a command as it would be run.
+    ///
+    /// # Errors
+    /// Where it cannot be.
+    fn prepare(&mut self, step: &Step, told: &Told) -> Result<Prepared, TargetError>;
+
+    /// Waits until something can be used; `lost` says why it never will, where that is so.
     ///
     /// # Errors
     /// Where it cannot in the time that it has.
-    fn wait(&mut self, ready: &Readiness, told: &Told) -> Result<(), TargetError>;
+    fn wait(&mut self, ready: &Readiness, told: &Told, lost: &mut dyn FnMut() -> Option<String>) -> Result<(), TargetError>;
+
+    /// Waits so long.
+    ///
+    /// # Errors
+    /// Where a signal came before the end.
+    fn pause(&mut self, time: Duration) -> Result<(), TargetError>;
 }
 
 /// A target of commands.
@@ -78,7 +102,7 @@ impl<'c> Command<'c> {
     fn wait(&mut self, release: &Candidate) -> Result<(), TargetError> {
         if let Some(ready) = &self.commands.ready {
             let told = self.told(release, 0)?;
-            self.hands.wait(ready, &told)?;
+            self.hands.wait(ready, &told, &mut || None)?;
         }
         self.ready = Some(release.id.clone());
         Ok(())

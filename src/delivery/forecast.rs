@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::model::environment::{Environment, Pause};
 use crate::model::stage::Step;
-use crate::model::target::{Commands, Kind};
+use crate::model::target::Kind;
 
 /// What may be said of it beforehand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,15 +22,7 @@ pub struct Forecast {
 pub fn forecast(environment: &Environment, kind: &Kind, soak: Duration, weights: &[u8], has_before: bool) -> Forecast {
     let limit = environment.timeout;
     let of = |steps: &[Step]| within(steps, limit);
-    let commands = if let Kind::Command(commands) = kind { Some(&**commands) } else { None };
-    let of_target = |part: &dyn Fn(&Commands) -> Option<Duration>| commands.map_or(Some(Duration::ZERO), part);
-    let one = |step: &Option<Step>| of(step.as_slice());
-    let start = of_target(&|commands| {
-        let ready = commands.ready.as_ref().map_or(Duration::ZERO, |ready| ready.within);
-        all([of(std::slice::from_ref(&commands.start)), Some(ready)])
-    });
-    let shift = of_target(&|commands| all([one(&commands.shift), one(&commands.observe)]));
-    let stop = of_target(&|commands| one(&commands.stop));
+    let (start, shift, stop) = moves(kind, &of);
     let verify = of(&environment.verify);
     // Each gate is asked by itself.
     let gates = all(environment.admission.gates.iter().map(|gate| of(std::slice::from_ref(gate))));
@@ -39,6 +31,22 @@ pub fn forecast(environment: &Environment, kind: &Kind, soak: Duration, weights:
     let shortest = soak.saturating_add(least.unwrap_or_default());
     let shifts = all(weights.iter().map(|_| shift));
     Forecast { shortest, longest: all([Some(soak), gates, of(&environment.provision), start, shifts, most, verify, stop]), back }
+}
+
+/// Returns how long a target of this kind may take to start a release, to shift traffic to it and to stop one; `of` says that of steps.
+fn moves(kind: &Kind, of: &dyn Fn(&[Step]) -> Option<Duration>) -> (Option<Duration>, Option<Duration>, Option<Duration>) {
+    let at_once = Some(Duration::ZERO);
+    match kind {
+        Kind::Command(commands) => {
+            let one = |step: &Option<Step>| of(step.as_slice());
+            let ready = commands.ready.as_ref().map_or(Duration::ZERO, |ready| ready.within);
+            let start = all([of(std::slice::from_ref(&commands.start)), Some(ready)]);
+            (start, all([one(&commands.shift), one(&commands.observe)]), one(&commands.stop))
+        }
+        // What it starts runs on: only getting ready takes time.
+        Kind::Process(process) => (Some(process.ready.within), at_once, Some(process.drain)),
+        Kind::Directory(_) | Kind::Flag(_) => (at_once, at_once, at_once),
+    }
 }
 
 /// Returns how long the release has no more than these shares: at least, or at most.

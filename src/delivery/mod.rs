@@ -3,7 +3,7 @@
 //! ```text
 //! artifacts on disk --package--> bytes in the vault + manifest, whose hash is the release --archive--> one file for elsewhere
 //!                                                                              --attestation--> signed, so that what is received is known again
-//! bytes in the vault --unpacked--> a folder --promote: rollout says what is next, directory or command does it, staff the rest--> where it serves
+//! bytes in the vault --unpacked--> a folder --promote: rollout says what is next, directory, process or command does it, staff the rest--> where it serves
 //! a target, two releases --drill under load--> what was seen --verdict--> whether the target can be trusted with that
 //! ```
 //!
@@ -29,6 +29,7 @@ pub mod manifest;
 pub mod metrics;
 pub mod package;
 pub mod policy;
+pub mod process;
 pub mod promote;
 pub mod received;
 pub mod rollout;

@@ -21,7 +21,7 @@ use crate::cache::log::LogWriter;
 use crate::cache::outputs::Lying;
 use crate::exec::cancel::Cancel;
 use crate::exec::environment::Caller;
-use crate::exec::executor::{Ending, Executor, Owner, STAGE, StepCommand};
+use crate::exec::executor::{Ending, Executor, GRACE, Owner, STAGE, StepCommand};
 use crate::exec::jobserver::Jobserver;
 use crate::model::event::EventKind;
 use crate::model::findings::Findings;
@@ -211,6 +211,7 @@ impl Attempt<'_> {
             env,
             owner: if stage.lets_stay { Owner::Itself } else { Owner::Stage(name.clone()) },
             stop: Signal::TERM,
+            grace: GRACE,
             deadline: limit.as_ref().map(|(deadline, _)| *deadline),
         };
         self.jobserver.tell(stage.jobserver, &mut ready);

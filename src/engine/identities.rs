@@ -22,7 +22,7 @@ use crate::cache::files::Files;
 use crate::cache::fingerprint;
 use crate::exec::cancel::Cancel;
 use crate::exec::environment::Caller;
-use crate::exec::executor::{Ending, Executor, Owner, StepCommand};
+use crate::exec::executor::{Ending, Executor, GRACE, Owner, StepCommand};
 use crate::inputs::claimed::Claimed;
 use crate::model::event::Stream;
 use crate::model::stage::{Command, Stage, StageId, Step};
@@ -384,6 +384,7 @@ fn put(question: &Question, stage: &Stage, executor: &dyn Executor, cancel: &Can
         env: question.env.iter().cloned().collect(),
         owner: Owner::Stage(stage.name.clone()),
         stop: Signal::TERM,
+        grace: GRACE,
         deadline: Some(Instant::now() + LONGEST),
     };
     let mut printed = [Vec::new(), Vec::new()];

@@ -18,7 +18,7 @@ use crate::base::stamp::Stamp;
 use crate::base::text::visible;
 use crate::exec::cancel::Cancel;
 use crate::exec::environment::Caller;
-use crate::exec::executor::{Ending, Owner, StepCommand, StepEnd};
+use crate::exec::executor::{Ending, GRACE, Owner, StepCommand, StepEnd};
 use crate::exec::probe::port;
 use crate::exec::service::Service as Process;
 use crate::model::event::{EventKind, ServiceChanged, ServiceState, Stream};
@@ -79,7 +79,8 @@ impl Definition {
     }
 
     fn step(&self, words: Vec<String>, stop: Signal, deadline: Option<Instant>) -> StepCommand {
-        StepCommand { words, dir: self.dir.clone(), env: self.env.clone(), owner: Owner::Service(self.name.clone()), deadline, stop }
+        let (dir, env, owner) = (self.dir.clone(), self.env.clone(), Owner::Service(self.name.clone()));
+        StepCommand { words, dir, env, owner, deadline, stop, grace: GRACE }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -16,6 +16,9 @@ pub const STAGE: &str = "SHIPWAY_STAGE";
 
 /// The variable that names a service to itself.
 pub const SERVICE: &str = "SHIPWAY_SERVICE";
+
+/// Between the signal that asks a step to end and KILL (contract, section 5).
+pub const GRACE: Duration = Duration::from_secs(5);
 
 /// A step, ready to run.
 #[derive(Debug, Clone)]
@@ -32,6 +35,8 @@ pub struct StepCommand {
     pub deadline: Option<Instant>,
     /// What asks it to end.
     pub stop: Signal,
+    /// How long it may take to end once it was asked to.
+    pub grace: Duration,
 }
 
 /// Whose a process is. Its environment says so, and so does that of all it starts.

@@ -12,6 +12,7 @@
 //! Knows nothing of stages waiting for each other, of events, or of why something is run.
 
 pub mod cancel;
+pub mod detached;
 pub mod environment;
 pub mod executor;
 pub mod guard;

@@ -93,8 +93,8 @@ pub fn look_from_outside(executor: &LocalExecutor, cancel: &Cancel, ready: &Read
     }
 }
 
-/// Tells whether the service listens on `port`.
-fn listens(service: &Service, port: u16) -> Found {
+/// Looks whether it is the service that listens on `port`.
+pub fn listens(service: &Service, port: u16) -> Found {
     let listeners = || Listeners::on(port).filter(|listeners| !listeners.are_none());
     let are_its = |listeners: &Listeners| service.family().iter().any(|process| listeners.are_held_by(process.pid));
     if listeners().is_some_and(|listeners| are_its(&listeners)) {

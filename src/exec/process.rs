@@ -23,9 +23,6 @@ use super::watch::Watch;
 use crate::base::program;
 use crate::base::secret::Masker;
 
-/// Between the signal that asks for the end and KILL (contract, section 5).
-const GRACE: Duration = Duration::from_secs(5);
-
 /// How long the streams of a step that has ended may stay open: what a shell's `>(tee log)` still has to write.
 const LINGER: Duration = Duration::from_millis(100);
 
@@ -75,8 +72,9 @@ struct Running<'a> {
     pid: Pid,
     watch: Watch,
     streams: Streams,
-    /// What asks it to end.
+    /// What asks it to end, and how long that may take.
     signal: Signal,
+    grace: Duration,
     stop: Option<Stop>,
 }
 
@@ -110,7 +108,16 @@ impl<'a> Running<'a> {
             let _status = child.wait();
             failed(error)
         })?;
-        Ok(Self { around, child, pid, watch, streams: Streams::new(stdout, stderr), signal: command.stop, stop: None })
+        Ok(Self {
+            around,
+            child,
+            pid,
+            watch,
+            streams: Streams::new(stdout, stderr),
+            signal: command.stop,
+            grace: command.grace,
+            stop: None,
+        })
     }
 
     fn supervise(&mut self, token: Token, deadline: Option<Instant>, output: &mut OutputSink<'_>) -> StepEnd {
@@ -198,7 +205,7 @@ impl<'a> Running<'a> {
                 self.signal(self.signal);
                 // A stopped process hears nothing but this.
                 self.signal(Signal::CONT);
-                self.stop = Some(Stop { why, kill_at: now + GRACE, killed: false });
+                self.stop = Some(Stop { why, kill_at: now + self.grace, killed: false });
             }
         }
         let kill = self.stop.as_ref().is_some_and(|stop| !stop.killed && (now >= stop.kill_at || self.around.cancel.is_killed()));

@@ -53,7 +53,7 @@ pub struct Process {
     pub listen: SocketAddr,
     /// How it shows that it can be used.
     pub ready: Readiness,
-    /// How long connections of the one before may last.
+    /// How long connections of one that ends may last, and it itself.
     pub drain: Duration,
 }
 
@@ -74,6 +74,9 @@ pub struct Commands {
     pub slots: Slots,
 }
 
+/// The places of the two releases of a process.
+const PLACES: [&str; 2] = ["blue", "green"];
+
 /// What commands are told of each slot, by the name of a placeholder: its port, and what else the file says.
 pub type Slots = BTreeMap<String, BTreeMap<String, String>>;
 
@@ -83,21 +86,23 @@ pub fn told_of(slots: &Slots) -> BTreeSet<&str> {
     keys.chain((!slots.is_empty()).then_some("slot")).collect()
 }
 
-impl Commands {
+impl Kind {
     /// Returns the slot beside the one in which `serving` is, or the first; `None` where there are none.
     pub fn slot_beside(&self, serving: Option<&str>) -> Option<&str> {
-        self.slots.keys().map(String::as_str).find(|slot| Some(*slot) != serving)
+        match self {
+            Self::Command(commands) => commands.slots.keys().map(String::as_str).find(|slot| Some(*slot) != serving),
+            Self::Process(_) => PLACES.into_iter().find(|slot| Some(*slot) != serving),
+            Self::Directory(_) | Self::Flag(_) => None,
+        }
     }
-}
 
-impl Kind {
     /// Returns the placeholders that are known of it beside those that all targets have.
     pub fn placeholders(&self) -> BTreeSet<&str> {
         match self {
             Self::Directory(_) => BTreeSet::new(),
             // A release is known by its variant as by a place.
             Self::Flag(_) => BTreeSet::from(["slot"]),
-            Self::Process(_) => BTreeSet::from(["port"]),
+            Self::Process(_) => BTreeSet::from(["slot", "port"]),
             Self::Command(commands) => told_of(&commands.slots),
         }
     }
@@ -115,7 +120,7 @@ pub struct Readiness {
 /// What shows that something can be used; texts may hold placeholders.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sign {
-    /// An address that answers with a status from 200 to 399, or a path below the target's own.
+    /// An address that answers with a status from 200 to 399.
     Http(String),
     /// A TCP port on which it listens.
     Port(String),

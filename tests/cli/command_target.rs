@@ -527,18 +527,6 @@ fn a_command_may_say_that_it_is_ready() {
 }
 
 #[test]
-fn nothing_is_announced_for_a_target_that_cannot_be_used_yet() {
-    let process = |file: &str| {
-        let (head, _) = file.split_once("[targets.web]").unwrap();
-        head.replace("\"{slot}\"", "\"x\"") + "[targets.web]\nkind = \"process\"\nstart = \"true\"\nlisten = \"127.0.0.1:1\"\n"
-    };
-    let Some(shop) = Shop::with(process) else { return };
-    let said = shop.promote("hello 1\n", 2);
-    assert!(said.contains("the target `web` is of a kind that this version reads and cannot use yet"), "{said}");
-    assert_eq!(shop.shipway(&["log", "production"]).exits(0).stdout, "");
-}
-
-#[test]
 fn a_plan_says_how_long_it_may_take_and_where_a_rollback_leads() {
     let limited = |file: &str| file.replace("pass-env", "timeout = \"10s\"\npass-env");
     let Some(shop) = Shop::with(limited) else { return };

@@ -37,6 +37,7 @@ mod killer;
 mod loud;
 mod outputs;
 mod picture;
+mod process_target;
 mod processes;
 mod project;
 mod promote;

@@ -185,6 +185,11 @@ fn every_block_of_the_readme_is_true() {
                 project.shipway(["check"]).exits(0);
                 files += 1;
             }
+            ("toml", "process") => {
+                let project = Project::new(&format!("[stages.x]\nsteps = [\"true\"]\n[targets.x]\nkind = \"process\"\n{}", block.text));
+                project.shipway(["check"]).exits(0);
+                files += 1;
+            }
             ("toml", "environment") => {
                 let target = "kind = \"command\"\nstart = \"true\"\nshift = \"true\"\nslots = { blue = {}, green = {} }";
                 let rest =

@@ -37,8 +37,16 @@ impl Hands for &Book {
         self.note(&step.label, told).map(|()| self.says.map(str::to_owned))
     }
 
-    fn wait(&mut self, _ready: &Readiness, told: &Told) -> Result<(), TargetError> {
+    fn prepare(&mut self, step: &Step, told: &Told) -> Result<Prepared, TargetError> {
+        self.note(&step.label, told).map(|()| Prepared::default())
+    }
+
+    fn wait(&mut self, _ready: &Readiness, told: &Told, _lost: &mut dyn FnMut() -> Option<String>) -> Result<(), TargetError> {
         self.note("ready", told)
+    }
+
+    fn pause(&mut self, _time: Duration) -> Result<(), TargetError> {
+        Ok(())
     }
 }
 
@@ -54,7 +62,7 @@ fn commands(has_slots: bool) -> Commands {
     let slot = |name: &str, port: &str| (name.to_owned(), BTreeMap::from([("port".to_owned(), port.to_owned())]));
     Commands {
         start: step("start"),
-        ready: Some(Readiness { sign: Sign::Port("{port}".to_owned()), within: std::time::Duration::from_secs(1) }),
+        ready: Some(Readiness { sign: Sign::Port("{port}".to_owned()), within: Duration::from_secs(1) }),
         shift: Some(step("shift")),
         stop: Some(step("stop")),
         observe: Some(step("observe")),

@@ -1,0 +1,107 @@
+//! What is special about an environment whose target is a process: the supervisor that keeps its listener.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Context;
+
+use super::crew::Task;
+use super::depot::own_folder;
+use super::failing::Failing;
+use super::screen::Screen;
+use super::site::Site;
+use crate::delivery::command::Told;
+use crate::delivery::target::TargetError;
+use crate::git::repo::Repository;
+use crate::ledger::standing::Standing;
+use crate::model::environment::Environment;
+use crate::model::stage::{Command, Step};
+use crate::model::target::{Kind, Process};
+use crate::supervisor::place::{AskError, Place};
+use crate::supervisor::request::{Request, Sight};
+
+/// The folder of the supervisors.
+const SUPERVISORS: &str = "serve";
+
+/// Returns where the supervisor of an environment is.
+pub(super) fn place(repository: &Repository, environment: &Environment) -> Result<Place, Failing> {
+    Ok(Place::new(own_folder(repository)?.join(SUPERVISORS).join(&*environment.name)))
+}
+
+impl Site<'_> {
+    /// Returns the process, where the target is one.
+    pub(super) fn process(&self) -> Option<&Process> {
+        if let Kind::Process(process) = self.kind() { Some(process) } else { None }
+    }
+
+    /// Returns where its supervisor is.
+    pub(super) fn place(&self) -> Result<Place, Failing> {
+        place(self.depot.repository(), self.environment)
+    }
+
+    /// Returns the step that starts its supervisor.
+    pub(super) fn serve(&self) -> Result<Step, Failing> {
+        let text = |path: PathBuf| {
+            path.into_os_string().into_string().map_err(|path| anyhow::anyhow!("`{}` is not text in UTF-8", path.display()))
+        };
+        let program = text(std::env::current_exe().context("it is not known which program this is")?)?;
+        let file = text(self.project.root.join(&self.project.file))?;
+        let words = [&*program, "--file", &*file, "serve", &*self.environment.name, "--detach"].map(str::to_owned);
+        let command = Command::Argv(words.to_vec());
+        Ok(Step { label: "serve".into(), command, dir: String::new(), env: BTreeMap::new(), timeout: None, retries: 0 })
+    }
+
+    /// Returns the slot of the release that has the most of the traffic, as the supervisor says, if there is one.
+    pub(super) fn serving_slot(&self) -> Option<String> {
+        self.process()?;
+        let sight = self.place().ok()?.ask(&Request::Observe).ok()?;
+        sight.heaviest().map(|look| look.slot.clone())
+    }
+
+    /// Returns what steps are told of a release in a slot: the port of its process, if it runs.
+    pub(super) fn values_of(&self, release: &str, slot: &str) -> BTreeMap<String, String> {
+        let sight = self.place().ok().and_then(|place| place.ask(&Request::Observe).ok());
+        let look = sight.as_ref().and_then(|sight| sight.in_slot(slot)).filter(|look| look.release == release && look.down.is_none());
+        look.map(|look| ("port".to_owned(), look.port.to_string())).into_iter().collect()
+    }
+
+    /// Refuses a supervisor that listens elsewhere than the file says.
+    pub(super) fn refuse_other_listener(&self) -> Result<(), Failing> {
+        let Some(process) = self.process() else { return Ok(()) };
+        match self.place()?.ask(&Request::Observe) {
+            Ok(sight) if sight.listen != process.listen && !sight.ending => {
+                let (name, target) = (&self.environment.name, &self.project.pipeline.delivery.target_of(self.environment).name);
+                let message =
+                    format!("the supervisor of `{name}` listens on {}, and the target `{target}` says {}", sight.listen, process.listen);
+                let help = format!(
+                    "`shipway serve {name} --stop` ends it and all that it serves, `shipway serve {name} --detach` starts it again"
+                );
+                Err(Failing::usage_with_help(message, help))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells whether what should serve only does not run: nobody has moved it, and it is no reason to go without one that does.
+    pub(super) fn is_only_down(&self, standing: &Standing) -> bool {
+        let sight = self.process().and_then(|_| self.place().ok()?.ask(&Request::Observe).ok());
+        let heaviest = sight.as_ref().and_then(Sight::heaviest);
+        heaviest.is_some_and(|look| look.down.is_some() && standing.serves.as_ref().is_some_and(|serving| serving.release == look.release))
+    }
+
+    /// Starts the supervisor again where it has ended and something should serve: nobody has moved that by hand.
+    pub(super) fn revive(&self, standing: &Standing, screen: &mut Screen) -> Result<(), Failing> {
+        let Some(_) = self.process().filter(|_| standing.serves.is_some()) else { return Ok(()) };
+        let place = self.place()?;
+        if place.ask(&Request::Observe) != Err(AskError::Absent) || !place.is_kept() {
+            return Ok(());
+        }
+        screen.say(&format!("{}: its supervisor had ended, and is started again", self.environment.name));
+        let (step, told) = (self.serve()?, Told::new());
+        let task = Task { phase: &step.label, steps: std::slice::from_ref(&step), told: &told, lets_stay: true, again: None };
+        if let Err(TargetError::Failed(why)) = self.crew()?.run(&task, screen) {
+            screen.warn(&format!("{}: it cannot be started: {why}", self.environment.name));
+        }
+        Ok(())
+    }
+}

@@ -30,6 +30,7 @@ examples! {
     monorepo with "python3",
     node with "node",
     postgres with "psql",
+    process with "python3",
     python with "python3",
     rust with "cargo",
     site with "sed",
@@ -38,6 +39,12 @@ examples! {
 /// Types the commands of an example's README, each of which must end with the code that stands behind it; returns where, and what was said.
 #[track_caller]
 fn typed(example: &str, commands: usize) -> (Project, String) {
+    typed_with(example, commands, &[])
+}
+
+/// The same with more variables.
+#[track_caller]
+fn typed_with(example: &str, commands: usize, more: &[(&str, &str)]) -> (Project, String) {
     let readme = fs::read_to_string(examples().join(example).join("README.md")).unwrap();
     let typed = readme.lines().filter_map(|line| line.strip_prefix("    $ "));
     let lines = typed.map(|line| {
@@ -52,7 +59,7 @@ fn typed(example: &str, commands: usize) -> (Project, String) {
     let project = Project::empty();
     std::os::unix::fs::symlink(examples(), project.join("examples")).unwrap();
     let mut command = typing(&project);
-    command.args(["-c", &format!("exec 2>&1\n{}", lines.concat())]);
+    command.args(["-c", &format!("exec 2>&1\n{}", lines.concat())]).envs(more.iter().copied());
     let said = command.output().unwrap();
     let out = String::from_utf8_lossy(&said.stdout).into_owned();
     assert!(said.status.success(), "{out}");
@@ -76,6 +83,19 @@ fn the_site_is_delivered() {
     let (project, out) = typed("site", 24);
     assert_eq!(out.matches("<h1>Hello</h1>").count(), 2, "{out}");
     assert_eq!(project.read("try/sites/production/current/build/index.html"), "<h1>Hello</h1>\n");
+}
+
+#[test]
+fn a_process_takes_over_from_another() {
+    if !is_here("python3") {
+        return;
+    }
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (_project, out) = typed_with("process", 1, &[("SHOP_PORT", &port.to_string())]);
+    let told: Vec<&str> = out.lines().filter_map(|line| line.split_once(" visitors were told: ")).map(|(_, greeting)| greeting).collect();
+    assert_eq!(told, ["Hello", "Hello", "Hello again", "Hello again", "Hello", "Hello"], "{out}");
+    assert!(out.contains("\n18 of 20 visitors were told: Hello\n2 of 20 visitors were told: Hello again\n"), "{out}");
+    assert!(out.contains("rolled back") && out.contains("it says Goodbye") && out.contains("production: it has ended;"), "{out}");
 }
 
 #[test]

@@ -63,7 +63,7 @@ slots = {{ blue = {{ port = BLUE }}, green = {{ port = GREEN }} }}"#
     )
 }
 
-fn start(folder: &Path, listener: TcpListener, [blue, green]: [u16; 2]) -> Child {
+fn start(folder: &Path, listener: TcpListener, [blue, green]: [u16; 2]) -> Option<Child> {
     let config = CONFIG.replace("RUN", folder.to_str().unwrap()).replace("BLUE", &blue.to_string());
     fs::write(folder.join("haproxy.cfg"), config.replace("GREEN", &green.to_string())).unwrap();
     let mut haproxy = Command::new("haproxy");
@@ -73,7 +73,7 @@ fn start(folder: &Path, listener: TcpListener, [blue, green]: [u16; 2]) -> Child
     while UnixStream::connect(folder.join("admin")).is_err() {
         std::thread::sleep(Duration::from_millis(5));
     }
-    child
+    Some(child)
 }
 
 /// Tells it what a command of the target says.

@@ -2,7 +2,7 @@
 //!
 //! Releases come in one after the other, are aborted and rolled back, while clients ask all the time, over connections that they keep and over
 //! new ones; nothing between them and the servers tries anything twice. At least a million requests a line, or as many as
-//! `SHIPWAY_REQUESTS` says. The last line is the control: a target that ends the old release before the new one has its traffic.
+//! `SHIPWAY_REQUESTS` says. The last lines are the controls: targets that end the old release while somebody still talks with it.
 
 #![expect(
     clippy::unwrap_used,
@@ -13,6 +13,7 @@
 mod figures;
 mod haproxy;
 mod place;
+mod process;
 mod server;
 
 use std::io::Write as _;
@@ -21,16 +22,17 @@ use figures::{Figures, Strategy};
 use place::{Place, Setup};
 
 /// What stands between clients and servers.
-const SETUPS: [Setup; 1] = [haproxy::SETUP];
+const SETUPS: [Setup; 2] = [haproxy::SETUP, process::SETUP];
 
-/// The control, whose `shift` ends the release that serves first.
-const CONTROL: Setup = haproxy::CONTROL;
+/// What loses requests.
+const CONTROLS: [Setup; 2] = [haproxy::CONTROL, process::CONTROL];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         // It is also what its targets consist of.
         ["serve", port, page] => return server::serve(port.parse().unwrap(), page),
+        ["process", page] => return server::serve_until_told(std::env::var("PORT").unwrap().parse().unwrap(), page),
         ["haproxy", ref words @ ..] => return haproxy::told(words),
         _ => {}
     }
@@ -44,15 +46,15 @@ fn main() {
         "| behind | rollout | requests | lost | releases | split off by at most | abort until nobody gets it, ms | rollback within `keep`, ms |",
     );
     say("|---|---|---|---|---|---|---|---|");
-    let control = (CONTROL, Strategy::BlueGreen, requests / 100);
+    let controls = CONTROLS.map(|control| (control, Strategy::BlueGreen, requests / 100));
     let lines = SETUPS.into_iter().flat_map(|setup| [Strategy::Canary, Strategy::BlueGreen].map(|strategy| (setup, strategy, requests)));
-    for (setup, strategy, requests) in lines.chain([control]) {
+    for (setup, strategy, requests) in lines.chain(controls) {
         let line = format!("{} | {}", setup.name, strategy.name());
         if words.is_empty() || words.iter().any(|word| line.contains(word.as_str())) {
             let figures = figures::measure(&mut Place::new(setup, strategy.keys()), strategy, requests);
             say(&format!("| {line} | {} |", show(&figures)));
             // A zero beside which nothing else ever stands says nothing.
-            assert_eq!(figures.lost > 0, setup.name == CONTROL.name, "lost: {:?}", figures.why);
+            assert_eq!(figures.lost > 0, CONTROLS.iter().any(|control| control.name == setup.name), "lost: {:?}", figures.why);
         }
     }
 }

@@ -12,17 +12,18 @@ use tempfile::TempDir;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Setup {
     pub(crate) name: &'static str,
-    /// The target's part of the file. `BENCH` is this program, `RUN` a folder, `BLUE` and `GREEN` are ports that are free.
+    /// The target's part of the file. `BENCH` is this program, `RUN` a folder, `FRONT` the port that clients reach, `BLUE` and `GREEN` are ports
+    /// that are free.
     pub(crate) target: fn() -> String,
-    /// Starts what has to run before the first release: with a folder, the listener that clients reach, and the two ports.
-    pub(crate) start: fn(&Path, TcpListener, [u16; 2]) -> Child,
+    /// Starts what has to run before the first release, if anything: with a folder, the listener that clients reach, and the two ports.
+    pub(crate) start: fn(&Path, TcpListener, [u16; 2]) -> Option<Child>,
 }
 
 /// The project.
 #[derive(Debug)]
 pub(crate) struct Place {
     folder: TempDir,
-    front: Child,
+    front: Option<Child>,
     pub(crate) address: Address,
     releases: u32,
 }
@@ -40,7 +41,7 @@ impl Place {
         fs::create_dir(place.project()).unwrap();
         let program = std::env::current_exe().unwrap();
         let target = (setup.target)().replace("BENCH", program.to_str().unwrap()).replace("RUN", place.folder.path().to_str().unwrap());
-        let target = target.replace("BLUE", &blue.to_string()).replace("GREEN", &green.to_string());
+        let target = target.replace("BLUE", &blue.to_string()).replace("GREEN", &green.to_string()).replace("FRONT", &port.to_string());
         let stage = "[stages.page]\ninputs = [\"page\"]\nsteps = [\"true\"]\n[release]\nartifacts = [\"page\"]";
         let file = format!(
             "[pipeline]\nname = \"rollout\"\n{stage}\n[environments.production]\ntarget = \"web\"\n{keys}\n[targets.web]\n{target}\n\
@@ -94,8 +95,11 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let _gone = self.front.kill();
-        let _waited = self.front.wait();
+        let _supervisor = self.command(&["serve", "production", "--stop"]).status();
+        if let Some(front) = &mut self.front {
+            let _gone = front.kill();
+            let _waited = front.wait();
+        }
         let stop = "for pid in \"$0\"/*.pid; do kill \"$(cat \"$pid\")\" 2>/dev/null; done; chmod -R u+w \"$0\"";
         let _ended = Command::new("sh").args(["-c", stop]).arg(self.folder.path()).status();
     }

@@ -14,7 +14,8 @@ use shipway::model::service::Address;
 
 use crate::command_target::Shop;
 use crate::project::{finish, processes, start, tool, until};
-use crate::rollout::{Front, ROLLOUT, Stage, ask, at_each_boundary, is_over, nothing_is_lost, short};
+use crate::rollout::{Front, ROLLOUT, Stage, ask, at_boundaries, is_over, nothing_is_lost, short};
+use crate::scale::size;
 
 /// Tries nothing twice, so that nothing is hidden. The addresses of the servers are told by `shift`.
 const CONFIG: &str = r"
@@ -310,18 +311,18 @@ fn an_abort_is_heard_by_whoever_waits_in_a_pause() {
 #[test]
 fn a_shipway_that_is_killed_anywhere_loses_nothing_when_somebody_goes_on() {
     let Some(stage) = stage(&short()) else { return };
-    let load = stage.load(&[100]);
-    let kills = at_each_boundary(&stage, "hello", &["promote", "production"], |_, _| true);
-    assert!(kills >= 26, "{kills} kills");
+    let (load, nth) = (stage.load(&[100]), size(4, 1));
+    let kills = at_boundaries(nth, &stage, "hello", &["promote", "production"], |_, _| true);
+    assert!(kills >= 26 / nth, "{kills} kills");
     nothing_is_lost(load);
 }
 
 #[test]
 fn a_shipway_that_is_killed_anywhere_loses_nothing_when_somebody_aborts() {
     let Some(stage) = stage(&short()) else { return };
-    let load = stage.load(&[100]);
-    let kills = at_each_boundary(&stage, "hello", &["abort", "production", "--reason", "stop"], is_over);
-    assert!(kills >= 26, "{kills} kills");
+    let (load, nth) = (stage.load(&[100]), size(4, 1));
+    let kills = at_boundaries(nth, &stage, "hello", &["abort", "production", "--reason", "stop"], is_over);
+    assert!(kills >= 26 / nth, "{kills} kills");
     nothing_is_lost(load);
 }
 

@@ -43,6 +43,11 @@ pub(crate) fn signalled(mut command: Command, folder: &Path, at: usize, when: &s
 
 /// Kills at each change of the ledger, before and after it, until there are no more; `run` does all else, and tells whether it was killed.
 /// Returns how often it was.
-pub(crate) fn at_each_change(mut run: impl FnMut(usize, &'static str) -> bool) -> usize {
-    ["before", "after"].into_iter().map(|when| (1..1000).take_while(|at| run(*at, when)).count()).sum()
+pub(crate) fn at_each_change(run: impl FnMut(usize, &'static str) -> bool) -> usize {
+    at_every(1, run)
+}
+
+/// The same at the first change and at every so manyth after it.
+pub(crate) fn at_every(nth: usize, mut run: impl FnMut(usize, &'static str) -> bool) -> usize {
+    ["before", "after"].into_iter().map(|when| (1..1000).step_by(nth).take_while(|at| run(*at, when)).count()).sum()
 }

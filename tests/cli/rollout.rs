@@ -12,7 +12,7 @@ use shipway::delivery::load::Load;
 use shipway::model::service::Address;
 
 use crate::command_target::Shop;
-use crate::killer::{at_each_change, killed};
+use crate::killer::{at_each_change, at_every, killed};
 use crate::project::{finish, processes, start, until};
 use crate::reports::seen;
 
@@ -473,18 +473,18 @@ fn what_was_kept_is_ended_when_it_is_due() {
     assert_ne!(stage.shop.pid("blue"), pid, "it was started again");
 }
 
-/// What the shop of [`at_each_boundary`] is told.
+/// What the shop of [`at_boundaries`] is told.
 pub(crate) fn short() -> String {
     ROLLOUT.replace("5, 25, 50", "50") + "pause = \"1ms\"\nkeep = \"1ms\""
 }
 
-/// Kills the promotion of one release after the other at each change of the ledger, then acts; `is_new` says whether the new release of this
-/// id must serve then, or the one before. Returns how often it was killed.
+/// Kills the promotion of one release after the other at every `nth` change of the ledger, then acts; `is_new` says whether the new release of
+/// this id must serve then, or the one before. Returns how often it was killed.
 #[track_caller]
-pub(crate) fn at_each_boundary(stage: &Stage, page: &str, act: &[&str], is_new: impl Fn(&Stage, &str) -> bool) -> usize {
+pub(crate) fn at_boundaries(nth: usize, stage: &Stage, page: &str, act: &[&str], is_new: impl Fn(&Stage, &str) -> bool) -> usize {
     stage.says("[ $3 != 50 ] || grep -q hello \"$(cat $RUN/$SHIPWAY_SLOT.dir)/page.html\"");
     let (mut serving, mut number) = ("hello 0\n".to_owned(), 0);
-    at_each_change(|at, when| {
+    at_every(nth, |at, when| {
         number += 1;
         let page = format!("{page} {number}\n");
         let (id, _) = stage.shop.release(&page);
@@ -525,14 +525,14 @@ pub(crate) fn is_over(stage: &Stage, id: &str) -> bool {
 #[test]
 fn a_killed_rollout_goes_on_to_the_same_end() {
     let Some(stage) = Stage::of(&short(), "") else { return };
-    let kills = at_each_boundary(&stage, "hello", &["promote", "production"], |_, _| true);
+    let kills = at_boundaries(1, &stage, "hello", &["promote", "production"], |_, _| true);
     assert!(kills >= 26, "{kills} kills");
 }
 
 #[test]
 fn a_killed_rollout_can_be_aborted_from_everywhere() {
     let Some(stage) = Stage::of(&short(), "") else { return };
-    let kills = at_each_boundary(&stage, "hello", &["abort", "production", "--reason", "stop"], is_over);
+    let kills = at_boundaries(1, &stage, "hello", &["abort", "production", "--reason", "stop"], is_over);
     assert!(kills >= 26, "{kills} kills");
 }
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::crash::write_err;
 use crate::project::{Project, events};
 
-fn size(daily: usize, full: usize) -> usize {
+pub(crate) fn size(daily: usize, full: usize) -> usize {
     if std::env::var("SHIPWAY_SCALE").is_ok_and(|size| size == "full") { full } else { daily }
 }
 

@@ -65,7 +65,8 @@ impl Crew<'_> {
             Exit::Passed => Ok(run),
             Exit::Interrupted(signal) => Err(TargetError::Interrupted(signal)),
             Exit::Failed | Exit::Usage | Exit::Surroundings | Exit::RolledBack | Exit::RollbackFailed | Exit::Waiting => {
-                Err(TargetError::Failed(format!("a step failed, see: {} report {run}", call(self.global))))
+                let why = self.last_words(&run).map(|line| format!(": {line}")).unwrap_or_default();
+                Err(TargetError::Failed(format!("a step failed{why} (see: {} report {run})", call(self.global))))
             }
         }
     }
@@ -88,6 +89,18 @@ impl Crew<'_> {
         heard.map_err(|error| TargetError::Failed(format!("what it prints cannot be read: {}", plain(&error))))?;
         let text = String::from_utf8_lossy(&printed).into_owned();
         Ok(text.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned))
+    }
+
+    /// Returns the last line that the step printed which failed in a run, if it printed any.
+    fn last_words(&self, run: &str) -> Option<String> {
+        let mut tail = Vec::new();
+        let heard = self.hear(run, |kind| {
+            if let EventKind::StageFinished(finished) = kind {
+                tail = finished.failure.map(|failure| failure.tail).unwrap_or_default();
+            }
+        });
+        heard.ok()?;
+        tail.iter().map(|line| line.trim()).rfind(|line| !line.is_empty()).map(|line| visible(line).into_owned())
     }
 
     /// Gives what happened in a run to `hear`.

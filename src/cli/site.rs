@@ -192,8 +192,21 @@ impl Site<'_> {
 
     /// Goes on with a deployment to its end, and says what came of it.
     pub(super) fn go_on(&self, name: &str, history: History, screen: &mut Screen) -> Result<Exit, Failing> {
-        let left = self.move_on(name, history, screen)?;
-        self.conclude(left, screen)
+        let ongoing = history.standing(&self.environment.name).ongoing.filter(|ongoing| ongoing.deployment == name);
+        let is_rollback = ongoing.is_some_and(|ongoing| ongoing.started.cause == Cause::Rollback);
+        match self.move_on(name, history, screen)? {
+            // It is the rollback that did not come in.
+            Left::Ended(Ending::Unchanged | Ending::RolledBack, reason) if is_rollback => {
+                let history = self.depot.journal.read()?;
+                let serves = history.standing(&self.environment.name).serves;
+                let serves = serves.map_or_else(|| "nothing".to_owned(), |serving| name_of(&history, &serving.release));
+                let reason = reason.unwrap_or_default();
+                let line = format!("{}: the rollback failed, {serves} serves as before: {}", self.environment.name, visible(&reason));
+                screen.complain(&line, Some("mend that, and roll back again; or promote a release that mends what is wrong"));
+                Ok(Exit::RollbackFailed)
+            }
+            left => self.conclude(left, screen),
+        }
     }
 
     /// The same with one that was told to go back by whoever asks for it: that it does is no error.
@@ -218,6 +231,9 @@ impl Site<'_> {
             let (warnings, rest) = (Vec::new(), Rest::default());
             let mut staff = staff::Crewed { crew: &crew, folder: &*folder, screen: &screen, warnings, verify_as: &verify_as, rest };
             let find = |id: &str, slot: Option<&str>| self.candidate(id, slot);
+            if let Some(signal) = self.start_again(name, &history, &mut *target, &screen)? {
+                return Ok(Left::Interrupted(signal));
+            }
             let mut deployment = Deployment {
                 environment: &environment.name,
                 shape: self.shape(),

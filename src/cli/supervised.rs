@@ -1,5 +1,6 @@
 //! What is special about an environment whose target is a process: the supervisor that keeps its listener.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -9,10 +10,11 @@ use super::crew::Task;
 use super::depot::own_folder;
 use super::failing::Failing;
 use super::screen::Screen;
-use super::site::Site;
+use super::site::{Site, name_of};
 use crate::delivery::command::Told;
-use crate::delivery::target::TargetError;
+use crate::delivery::target::{Target, TargetError};
 use crate::git::repo::Repository;
+use crate::ledger::history::History;
 use crate::ledger::standing::Standing;
 use crate::model::environment::Environment;
 use crate::model::stage::{Command, Step};
@@ -87,6 +89,36 @@ impl Site<'_> {
         let sight = self.process().and_then(|_| self.place().ok()?.ask(&Request::Observe).ok());
         let heaviest = sight.as_ref().and_then(Sight::heaviest);
         heaviest.is_some_and(|look| look.down.is_some() && standing.serves.as_ref().is_some_and(|serving| serving.release == look.release))
+    }
+
+    /// Sees to it that both releases of a rollout run that is on its way: their supervisor may have ended since, and an analysis would judge that.
+    /// Returns the signal that came meanwhile.
+    pub(super) fn start_again(
+        &self,
+        name: &str,
+        history: &History,
+        target: &mut dyn Target,
+        screen: &RefCell<&mut Screen>,
+    ) -> Result<Option<i32>, Failing> {
+        let ongoing =
+            history.standing(&self.environment.name).ongoing.filter(|ongoing| ongoing.deployment == name && ongoing.turned.is_none());
+        let Some(ongoing) = ongoing.filter(|ongoing| ongoing.share.as_ref().is_some_and(|share| share.weight < 100)) else {
+            return Ok(None);
+        };
+        if self.process().is_none() || self.depot.journal.held_elsewhere(&ongoing).is_some() {
+            return Ok(None);
+        }
+        let started = &ongoing.started;
+        let before = started.before.as_deref().map(|before| (before, started.before_slot.as_deref()));
+        for (release, slot) in before.into_iter().chain([(started.release.as_str(), started.slot.as_deref())]) {
+            match self.candidate(release, slot).map_err(TargetError::Failed).and_then(|candidate| target.start(&candidate)) {
+                Ok(()) => {}
+                // The analysis is to say what that means.
+                Err(TargetError::Failed(why)) => screen.borrow_mut().warn(&format!("{}: {why}", name_of(history, release))),
+                Err(TargetError::Interrupted(signal)) => return Ok(Some(signal)),
+            }
+        }
+        Ok(None)
     }
 
     /// Starts the supervisor again where it has ended and something should serve: nobody has moved that by hand.

@@ -574,7 +574,12 @@ fn a_supervisor_that_was_killed_serves_the_same_when_it_is_started_again() {
     let seen = shop.split(100, "hello 2\n");
     assert!(seen.abs_diff(5) <= 1, "{seen} of 100");
     assert_eq!((shop.shares(), shop.servers().len()), (vec![("blue".to_owned(), 95), ("green".to_owned(), 5)], 2));
-    // In the middle of a rollout whoever goes on with it starts it.
+    // In the middle of a rollout whoever goes on with it starts it, before anything is judged.
+    kill_process(shop.supervisor_pid(), Signal::KILL).unwrap();
+    until("its servers have ended with it", || shop.servers().is_empty());
+    shop.shipway(&["promote", "production"]).exits(75);
+    assert_eq!(shop.shares(), [("blue".to_owned(), 95), ("green".to_owned(), 5)]);
+    // And whoever takes it back does.
     kill_process(shop.supervisor_pid(), Signal::KILL).unwrap();
     until("its servers have ended with it", || shop.servers().is_empty());
     shop.shipway(&["abort", "production", "--reason", "x"]).exits(0);

@@ -571,6 +571,21 @@ fn a_rollback_that_fails_is_told_too() {
 }
 
 #[test]
+fn a_rollback_that_changes_nothing_has_failed() {
+    let Some(stage) = Stage::new("pause = \"1ms\"") else { return };
+    let (_, name) = stage.shop.release("hello 1\n");
+    stage.shop.shipway(&["promote", "production"]).exits(0);
+    let app = stage.shop.project.read("app").replace("start)\n", "start)\n  if [ \"$2\" = blue ]; then echo \"no room\"; exit 1; fi\n");
+    stage.shop.project.script("app", &app);
+    stage.shop.commit("no way back");
+    let said = stage.shop.shipway(&["rollback", "production", "--reason", "slow"]).exits(5).stderr;
+    let expected =
+        format!("error: production: the rollback failed, {name} serves as before: start: a step failed: no room (see: shipway report ");
+    assert!(said.contains(&expected), "{said}");
+    assert_eq!(stage.split(10, "hello 1\n"), 10);
+}
+
+#[test]
 fn a_plan_says_who_could_see_what_is_bad_for_how_long() {
     let Some(stage) = Stage::new("pause = \"2m\"\nkeep = \"30m\"") else { return };
     let file = stage.shop.project.read("pipeline.toml").replace("every = \"1ms\"", "every = \"10s\"");

@@ -664,7 +664,7 @@ fn a_page_shows_how_it_went() {
     stage.shop.shipway(&["promote", "production", "--report", &wanted]).exits(4);
     let html = fs::read_to_string(&page).unwrap();
     let title = html.split("<title>").nth(1).unwrap().split("</title>").next().unwrap();
-    assert!(title.starts_with("production: ") && title.ends_with(" was taken back"), "{title}");
+    assert!(title.starts_with("production: ") && title.ends_with(" serves again") && title.contains(" was taken back, "), "{title}");
     // Of each share what was seen with it, the last of which is why it goes back.
     for (count, what) in [(3, "class=\"sight\""), (1, "class=\"turn\""), (1, "that could not be told"), (1, "<b>on-abort</b>")] {
         assert_eq!(html.matches(what).count(), count, "{what} in {html}");

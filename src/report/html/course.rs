@@ -31,11 +31,19 @@ fn verdict(course: &Course) -> (&'static str, String, Option<&str>) {
     match &course.end {
         End::Verified => ("passed", format!("{release} serves, verified"), course.reason.as_deref()),
         End::Unchanged(reason) => ("cancelled", format!("{release} did not come in, nothing was changed"), Some(reason)),
-        End::Back(reason) => ("failed", format!("{release} was taken back"), Some(reason)),
+        End::Back(reason) => {
+            let serves = course.before.as_ref().map_or_else(|| "nothing serves".to_owned(), |before| format!("{before} serves again"));
+            ("failed", format!("{release} was taken back, {serves}"), Some(reason))
+        }
         End::Lost(reason) => ("failed", format!("{release} was taken back, and that failed"), Some(reason)),
         End::Open if is_back(course) => ("open", format!("{release} is taken back"), course.reason.as_deref()),
         End::Open => ("open", format!("{release} is on its way, with {last} % of the traffic"), course.reason.as_deref()),
     }
+}
+
+/// Returns who served before, for a sentence.
+fn before(course: &Course) -> &str {
+    course.before.as_deref().unwrap_or("nothing")
 }
 
 fn is_back(course: &Course) -> bool {
@@ -96,10 +104,11 @@ fn curve(course: &Course) -> String {
         format!("<i class=\"hold\" style=\"left:{left:.2}%;width:{:.2}%\" title=\"held by somebody\"></i>", right - left)
     });
     let marks = each(&course.moments, |moment| sight(course, moment));
+    let turn = if is_back(course) { "The broken line is where it was told to go back." } else { "" };
     let levels = each([0, 25, 50, 75, 100], |level| format!("<span style=\"bottom:{level}%\">{level} %</span>"));
     format!(
         "<section aria-labelledby=\"shares\">\n<h2 id=\"shares\">Share of the traffic</h2>\n<p class=\"hint\">What the new release had over time; a level \
-         stretch is a pause. The marks are looks at how it does: {} well, {} not well, {} could not be told.</p>\n\
+         stretch is a pause. The marks are looks at how it does: {} well, {} not well, {} could not be told. {turn}</p>\n\
          <div class=\"curve\" role=\"img\" aria-label=\"{}\">\n<div class=\"levels\">{levels}</div>\n<div class=\"plot\">{held}\
          <svg viewBox=\"0 0 100 100\" preserveAspectRatio=\"none\"><path class=\"area\" d=\"{line}V100Z\"/><path class=\"way\" d=\"{line}\"/></svg>\
          {names}{marks}</div>\n<div class=\"ticks\">{}</div>\n</div>\n</section>\n",
@@ -161,7 +170,7 @@ fn row(course: &Course, moment: &Moment) -> String {
             let words = why.as_ref().map_or_else(|| words.to_owned(), |why| format!("{words}: {why}"));
             (class, format!("analysis at {share} %"), said(&words), String::new())
         }
-        What::Back(reason) => ("failed", "goes back".to_owned(), said(reason), String::new()),
+        What::Back(reason) => ("failed", format!("goes back; what follows leads to {}", before(course)), said(reason), String::new()),
         What::Stuck(reason) => ("failed", "does not come back".to_owned(), said(reason), String::new()),
         What::Held(reason) => ("cancelled", "paused".to_owned(), said(reason), String::new()),
         What::GoesOn(reason) => ("passed", "resumed".to_owned(), said(reason), String::new()),
@@ -230,7 +239,7 @@ mod tests {
         assert!(html.contains("class=\"turn\" style=\"left:60.00%\""), "{html}");
         assert_eq!(html.matches("class=\"sight\"").count(), 3);
         assert!(html.contains("aria-label=\"5 % after 10s, 25 % after 50s, 0 % after 1m 10s\""), "{html}");
-        assert!(html.contains("<title>&lt;x&gt;&amp;: brave-otter was taken back</title>"), "{html}");
+        assert!(html.contains("<title>&lt;x&gt;&amp;: brave-otter was taken back, nothing serves</title>"), "{html}");
         assert!(!html.contains("it <fails>") && !html.contains("</style></"), "{html}");
         assert!(!html.contains("<script"), "{html}");
     }

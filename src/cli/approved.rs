@@ -94,7 +94,7 @@ impl Site<'_> {
         let name = &self.environment.name;
         let elsewhere = self.check_out(commit, "promote", screen).map_err(|failing| match failing {
             Failing::Surroundings(error) => {
-                let help = format!("shipway abort {name} goes back, as the commit says that is checked out");
+                let help = format!("`shipway abort {name} --reason R` goes back, as the commit says that is checked out");
                 anyhow::anyhow!("it was begun as the commit {} says, which cannot be had: {error:#}\n  help: {help}", short(commit)).into()
             }
             other @ (Failing::Usage { .. } | Failing::File(..) | Failing::Waiting(_)) => other,

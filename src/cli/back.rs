@@ -83,7 +83,7 @@ fn pause(depot: &Depot, environment: &Environment, reason: &str, screen: &mut Sc
     let paused = Deed::Paused(Hold { environment: environment.name.to_string(), reason: reason.to_owned() });
     depot.journal.add(Reach::Here, &mut |_| Some(paused.clone()))?;
     depot.tell(screen);
-    screen.say(&format!("{}: paused until `shipway resume {}`", environment.name, environment.name));
+    screen.say(&format!("{}: paused until `shipway resume {} --reason R`", environment.name, environment.name));
     Ok(())
 }
 

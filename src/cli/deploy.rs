@@ -160,7 +160,8 @@ fn bring(
     // Whoever names a release knows what they do; automation names none.
     if let Some((reason, actor, _)) = standing.paused.as_ref().filter(|_| wish.release.is_none()) {
         let (who, name) = (visible(&actor.name), &environment.name);
-        screen.say(&format!("{name}: waits: paused by {who}: {}: shipway resume {name}, or name a release", visible(reason)));
+        let ways = format!("`shipway resume {name} --reason R` ends that, and whoever names a release need not wait");
+        screen.say(&format!("{name}: waits: paused by {who}: {}: {ways}", visible(reason)));
         return Ok(Exit::Waiting);
     }
     bring_in(&site, &history, &standing, wish, screen)

@@ -269,7 +269,7 @@ impl Site<'_> {
         let serves = standing.serves.map_or_else(|| "nothing".to_owned(), |serving| name_of(&history, &serving.release));
         let (ending, reason) = match left {
             Left::Interrupted(signal) => {
-                let ways = format!("`shipway promote {environment}` goes on, `shipway abort {environment}` goes back");
+                let ways = format!("`shipway promote {environment}` goes on, `shipway abort {environment} --reason R` goes back");
                 return Ok((Exit::Interrupted(signal), format!("{environment}: interrupted; {ways}")));
             }
             Left::Waits(wait) => return Ok((Exit::Waiting, self.waits(wait))),

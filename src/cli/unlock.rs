@@ -33,7 +33,8 @@ pub(super) fn unlock(global: &Global, arguments: &Reasoned, screen: &mut Screen)
     })?;
     screen.say(&match broken {
         Some(lease) => {
-            format!("{name}: unlocked; it was {}; `shipway promote {name}` goes on, `shipway abort {name}` goes back", holder(&lease))
+            let ways = format!("`shipway promote {name}` goes on, `shipway abort {name} --reason R` goes back");
+            format!("{name}: unlocked; it was {}; {ways}", holder(&lease))
         }
         None => format!("{name}: nothing is held there"),
     });

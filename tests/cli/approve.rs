@@ -450,6 +450,22 @@ fn what_was_begun_goes_on_as_its_commit_says() {
 }
 
 #[test]
+fn what_was_begun_as_a_commit_that_is_lost_can_be_aborted() {
+    let shop = scripted("", &[]);
+    shop.rewrite("verify.sh", "echo", "[ -e $HOME/killed ] || { touch $HOME/killed; kill -9 $PPID; sleep 60; }\necho");
+    let killed = shop.shipway(&["promote", "production"]);
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&killed.status), Some(9), "{killed:?}");
+    for words in
+        [&["commit", "-q", "--amend", "-m", "another"][..], &["reflog", "expire", "--expire=now", "--all"], &["gc", "-q", "--prune=now"]]
+    {
+        shop.git(words);
+    }
+    let said = shop.shipway(&["promote", "production"]).exits(3).stderr;
+    assert!(said.contains("which cannot be had") && said.contains("help: `shipway abort production --reason R` goes back"), "{said}");
+    shop.shipway(&["abort", "production", "--reason", "R"]).exits(0);
+}
+
+#[test]
 fn whoever_may_sign_no_more_leaves_the_record_as_it_was() {
     let shop = Shop::new(APPROVE);
     let (bob, eve) = (shop.key("bob@example.org"), shop.key("eve@example.org"));

@@ -501,7 +501,9 @@ fn whoever_waits_until_it_is_ready_can_be_interrupted() {
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(lines.any(|line| line.starts_with("production: waits until it is ready, at most 1m: http://127.0.0.1:")));
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-    assert!(lines.any(|line| line.contains("production: interrupted; `shipway promote production` goes on")));
+    assert!(lines.any(|line| {
+        line.contains("production: interrupted; `shipway promote production` goes on, `shipway abort production --reason R` goes back")
+    }));
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let status = shop.status();
     assert_eq!((&status["slot"], &status["ongoing"]["slot"]), (&Value::from("blue"), &Value::from("green")));

@@ -232,7 +232,10 @@ fn a_rollback_leads_to_the_last_that_was_verified_and_holds() {
         shop.shipway(&["promote", "staging"]).exits(0);
         shop.shipway(&["promote", "production"]).exits(0);
     }
-    shop.shipway(&["rollback", "production", "--reason", "slow"]).exits(0);
+    let said = shop.shipway(&["rollback", "production", "--reason", "slow"]).exits(0).stderr;
+    assert!(said.contains("production: paused until `shipway resume production --reason R`\n"), "{said}");
+    let said = shop.shipway(&["promote", "production"]).exits(75).stderr;
+    assert!(said.contains("slow: `shipway resume production --reason R` ends that, and whoever names a release need not wait\n"), "{said}");
     assert_eq!(shop.page("production").as_deref(), Some("hello 2\n"));
     assert_eq!(shop.status("production")["paused"]["reason"], "slow");
     let plan = shop.shipway(&["plan", "production"]).exits(0).stdout;

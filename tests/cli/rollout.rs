@@ -326,7 +326,7 @@ fn too_few_samples_are_no_answer() {
 fn a_manual_pause_waits_for_a_word() {
     let Some(stage) = Stage::new("pause = \"manual\"") else { return };
     let said = stage.shop.promote("hello 1\n", 75);
-    assert!(said.contains("waits for somebody who says to go on: `shipway resume production"), "{said}");
+    assert!(said.contains("waits for somebody who says to go on: `shipway resume production --reason R`, then"), "{said}");
     assert_eq!((stage.weight(), stage.taken("looks").len()), (5.into(), 1));
     let entries = stage.entries();
     for words in [&["promote", "production"][..], &["settle", "production"], &["promote", "production", "--step"]] {

@@ -403,6 +403,7 @@ fn what_a_killed_clone_holds_is_unlocked() {
     }
     let said = bob.shipway(&["unlock", "staging", "--reason", "the laptop is gone"]).exits(0).stderr;
     assert!(said.contains("staging: unlocked; it was held by ann <"), "{said}");
+    assert!(said.contains("`shipway promote staging` goes on, `shipway abort staging --reason R` goes back"), "{said}");
     team.open();
     bob.shipway(&["promote", "staging"]).exits(0);
     assert_eq!(team.page("staging").as_deref(), Some("hello 1\n"));

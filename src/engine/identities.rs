@@ -166,7 +166,9 @@ impl Identities {
                     }
                 }
             }
-            for shim in identities.shims(asker, *id) {
+            // What is never cached has no use for an identity, and nothing can be stale.
+            let shims = if stage.cache { identities.shims(asker, *id) } else { Vec::new() };
+            for shim in shims {
                 identities.note(&shim);
                 if shim.is_known {
                     questions.entry(asker.question(*id, &shim.question)).or_insert(*id);

@@ -464,6 +464,10 @@ fn a_shim_is_no_identity() {
     assert_eq!(brief(&programs.run(&project)), "a passed");
     let events = programs.run(&project);
     assert_eq!((brief(&events).as_str(), notices(&events).as_str()), ("a cached", ""));
+    // What always runs is never stale.
+    project.pipeline("[stages.a]\nsteps = [[\"wrap\", \"--x\"]]\ncache = false\n");
+    let events = programs.run(&project);
+    assert_eq!((brief(&events).as_str(), notices(&events).as_str()), ("a passed unstored", ""));
 }
 
 /// A program of the project is an input, whatever `inputs` says.

@@ -254,6 +254,26 @@ fn a_rollback_leads_to_the_last_that_was_verified_and_holds() {
 }
 
 #[test]
+fn nobody_is_told_to_declare_what_a_step_of_delivery_starts() {
+    let shop = Shop::new();
+    let shims = shop.outside.path().join(".pyenv/shims");
+    fs::create_dir_all(&shims).unwrap();
+    fs::write(shims.join("judge"), "#!/bin/sh\necho judged\n").unwrap();
+    fs::set_permissions(shims.join("judge"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let file = shop.project.read("pipeline.toml").replace("verify = [\"grep -q hello $SHIPWAY_DIR/page.html\"]", "verify = [[\"judge\"]]");
+    shop.project.write("pipeline.toml", file);
+    shop.release("hello 1\n");
+    let path = format!("{}:{}", shims.display(), std::env::var("PATH").unwrap());
+    let mut command = shop.command(&["promote", "staging"]);
+    let said = said({
+        command.env("PATH", path);
+        command
+    });
+    let said = said.exits(0);
+    assert!(said.stdout.contains("judged") && !said.stderr.contains("shim") && !said.stdout.contains("shim"), "{said:?}");
+}
+
+#[test]
 fn what_a_later_commit_verifies_is_no_reason_not_to_go_back() {
     let shop = Shop::new();
     let file = shop

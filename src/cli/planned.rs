@@ -26,7 +26,7 @@ use crate::delivery::staff::Pace;
 use crate::ledger::entry::{Deed, Released, Signed};
 use crate::ledger::history::History;
 use crate::ledger::shared::Reach;
-use crate::ledger::standing::Standing;
+use crate::ledger::standing::{Ongoing, Standing};
 use crate::model::environment::{ApprovalRule, Environment, Pause};
 use crate::model::outcome::Exit;
 use crate::model::stage::{Command, Step};
@@ -99,26 +99,25 @@ pub(super) fn plan(global: &Global, arguments: &Plan, screen: &mut Screen) -> Re
     let Prospect { site, history, released } = &prospect;
     let environment = site.environment;
     let standing = history.standing(&environment.name);
-    let serves = standing.serves.as_ref().map_or_else(
-        || "nothing serves".to_owned(),
-        |serving| format!("{} serves{}", name_of(history, &serving.release), in_slot(serving.slot.as_deref())),
-    );
-    screen.show(&format!("plan     {}\n", site.plan(&released.release)));
-    screen.show(&format!("release  {} ({}), commit {}\n", visible(&released.name), &released.release[..12], &released.commit[..12]));
-    screen.show(&format!("to       {}, where {serves}; as commit {} says\n", environment.name, &site.head.commit[..12]));
-    if let Some(like) = environment.like.map(|id| site.project.pipeline.delivery.environment(id)) {
-        let differences = environment.differences(like).iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
-        let differences = if differences.is_empty() { "nothing".to_owned() } else { differences };
-        screen.show(&format!("like     {}, but for {differences}\n", like.name));
-    }
+    let drift = match site.drift(history, &standing, screen)? {
+        Ok(drift) => Some(drift).filter(|drift| matches!(drift, Drift::Drifted { .. })),
+        Err(exit) => return Ok(exit),
+    };
+    // What is there needs no way there, unless somebody has moved it.
+    let is_there = standing.ongoing.is_none()
+        && drift.is_none()
+        && standing.serves.as_ref().is_some_and(|serving| serving.is_verified && serving.release == released.release);
+    prospect.subject(&standing, is_there).iter().for_each(|line| screen.show(&format!("{line}\n")));
     if let Some(why) = lock(&standing, history) {
         screen.show(&format!("gate     lock: not yet: {why}\n"));
     }
-    match site.drift(history, &standing, screen)? {
-        Ok(drift @ Drift::Drifted { .. }) if site.is_only_down(&standing) => screen.show(&format!("drift    {drift}\n")),
-        Ok(drift @ Drift::Drifted { .. }) => screen.show(&format!("drift    {drift}: not without --accept-drift\n")),
-        Ok(Drift::InSync | Drift::Unknown { .. }) => {}
-        Err(exit) => return Ok(exit),
+    if is_there {
+        return Ok(Exit::Passed);
+    }
+    if let Some(drift) = drift {
+        // What is on its way goes on all the same.
+        let is_no_reason = standing.ongoing.is_some() || site.is_only_down(&standing);
+        screen.show(&format!("drift    {drift}{}\n", if is_no_reason { "" } else { ": not without --accept-drift" }));
     }
     let asked = site.ask(history, released, true, screen)?;
     if let Some(signal) = signals::came() {
@@ -152,6 +151,46 @@ fn lock(standing: &Standing, history: &History) -> Option<String> {
 }
 
 impl Prospect<'_> {
+    /// Returns the deployment that brings the release there, if it has been begun and does not go back.
+    fn on_its_way<'s>(&self, standing: &'s Standing) -> Option<&'s Ongoing> {
+        standing.ongoing.as_ref().filter(|ongoing| ongoing.turned.is_none() && ongoing.started.release == self.released.release)
+    }
+
+    /// Returns what it is about, a line each: first how far that is already.
+    fn subject(&self, standing: &Standing, is_there: bool) -> Vec<String> {
+        let Self { site, history, released } = self;
+        let (environment, name) = (site.environment, visible(&released.name));
+        let mut lines = Vec::new();
+        if is_there {
+            lines.push(format!("nothing  to be done: {name} serves there already, verified"));
+        }
+        if let Some(ongoing) = self.on_its_way(standing) {
+            let share = ongoing.share.as_ref().map(|share| format!(", at {} % of the traffic", share.weight)).unwrap_or_default();
+            lines.push(format!("begun    {name} is on its way there{share}: `promote` goes on with it"));
+        }
+        let serves = standing.serves.as_ref().map_or_else(
+            || "nothing serves".to_owned(),
+            |serving| format!("{} serves{}", name_of(history, &serving.release), in_slot(serving.slot.as_deref())),
+        );
+        lines.push(format!("plan     {}", site.plan(&released.release)));
+        lines.push(format!("release  {name} ({}), commit {}", &released.release[..12], &released.commit[..12]));
+        lines.push(format!("to       {}, where {serves}; as commit {} says", environment.name, &site.head.commit[..12]));
+        if let Some(like) = environment.like.map(|id| site.project.pipeline.delivery.environment(id)) {
+            let differences = environment.differences(like).iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+            let differences = if differences.is_empty() { "nothing".to_owned() } else { differences };
+            lines.push(format!("like     {}, but for {differences}", like.name));
+        }
+        lines
+    }
+
+    /// Returns the slot that it comes into, or is in already, and the one of the release before.
+    fn slots(&self, standing: &Standing) -> (Option<String>, Option<String>) {
+        match self.on_its_way(standing) {
+            Some(ongoing) => (ongoing.started.slot.clone(), ongoing.started.before_slot.clone()),
+            None => self.site.slots(standing),
+        }
+    }
+
     /// Returns who has to agree.
     fn people(&self, rule: &ApprovalRule) -> Result<String, Failing> {
         let may = match self.site.signers(rule)? {
@@ -170,7 +209,7 @@ impl Prospect<'_> {
     fn moves(&self, standing: &Standing) -> Vec<String> {
         let environment: &Environment = self.site.environment;
         let target = self.site.project.pipeline.delivery.target_of(environment);
-        let (slot, before_slot) = self.site.slots(standing);
+        let (slot, before_slot) = self.slots(standing);
         let new = self.values(&self.released.release, slot.as_deref());
         let line = |word: &str, step: &Step| format!("{word:<9}$ {}", shown(&step.command, &new));
         let mut lines: Vec<String> = environment.provision.iter().map(|step| line("provision ", step)).collect();
@@ -217,15 +256,16 @@ impl Prospect<'_> {
     /// Returns what share of the traffic it would get for how long, and how much of it could be lost.
     fn shares(&self, standing: &Standing) -> Vec<String> {
         let (environment, weights) = (self.site.environment, self.weights(standing));
-        let (rollout, (slot, _)) = (&environment.rollout, self.site.slots(standing));
+        let (rollout, (slot, _)) = (&environment.rollout, self.slots(standing));
         let values = self.values(&self.released.release, slot.as_deref());
         let mut lines = Vec::new();
         if weights.len() > 1 {
+            let share = self.on_its_way(standing).and_then(|ongoing| ongoing.share.as_ref());
             let pause = match rollout.pause {
                 Pause::Manual => "until somebody says to go on".to_owned(),
                 Pause::For(time) => zero_or(time),
             };
-            lines.push(format!("rollout  {}; each {pause}", picture(weights, None)));
+            lines.push(format!("rollout  {}; each {pause}", picture(weights, share)));
             lines.extend(rollout.analysis.iter().map(|analysis| {
                 let command = shown(&analysis.run.command, &values);
                 let count = if analysis.min_samples > 0 { format!(", by {} samples or more", analysis.min_samples) } else { String::new() };
@@ -257,7 +297,7 @@ impl Prospect<'_> {
         let Forecast { shortest, longest, back: time } = forecast(environment, kind, soak, self.weights(standing), back.is_some());
         let shown = |time: Option<std::time::Duration>| time.map_or_else(|| "unlimited".to_owned(), zero_or);
         let times = format!("time     shortest {}, longest {}", zero_or(shortest), shown(longest));
-        let (_, before_slot) = site.slots(standing);
+        let (_, before_slot) = self.slots(standing);
         let back = match back {
             _ if released.irreversible => return [times, "rollback refused: the release is irreversible; roll forward".to_owned()],
             Some(back) => format!("{}{}", name_of(&self.history, back), in_slot(before_slot.as_deref())),

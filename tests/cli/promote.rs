@@ -254,6 +254,27 @@ fn a_rollback_leads_to_the_last_that_was_verified_and_holds() {
 }
 
 #[test]
+fn a_plan_of_what_serves_there_already_says_that_and_no_more() {
+    let shop = Shop::new();
+    shop.release("hello 1\n");
+    let before = shop.shipway(&["plan", "staging"]).exits(0).stdout;
+    assert!(before.starts_with("plan ") && before.contains("\nverify   $ "), "{before}");
+    shop.shipway(&["promote", "staging"]).exits(0);
+    let said = shop.shipway(&["plan", "staging"]).exits(0).stdout;
+    let words: Vec<&str> = said.lines().map(|line| line.split_whitespace().next().unwrap()).collect();
+    assert_eq!(words, ["nothing", "plan", "release", "to"], "{said}");
+    assert!(
+        said.starts_with("nothing  to be done: ") && said.lines().next().unwrap().ends_with(" serves there already, verified"),
+        "{said}"
+    );
+    // What somebody has moved has a way to go.
+    let current = shop.site("staging").join("current");
+    fs::remove_file(&current).unwrap();
+    let said = shop.shipway(&["plan", "staging"]).exits(0).stdout;
+    assert!(!said.contains("nothing  to be done") && said.contains("\nverify   $ "), "{said}");
+}
+
+#[test]
 fn nobody_is_told_to_declare_what_a_step_of_delivery_starts() {
     let shop = Shop::new();
     let shims = shop.outside.path().join(".pyenv/shims");

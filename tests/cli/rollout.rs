@@ -597,6 +597,18 @@ fn a_plan_says_who_could_see_what_is_bad_for_how_long() {
     assert!(lines.contains(&"risk     of the requests: 5 % for up to 20s, 25 % for up to 20s, 50 % for up to 20s"), "{said}");
     assert!(lines.contains(&"keep     what serves now, for 30m"), "{said}");
     assert!(lines.iter().any(|line| line.starts_with("time     shortest 6m, longest unlimited")), "{said}");
+    // Of what is on its way it says how far it is; of another release, that it would come from the start.
+    let (first, name) = stage.shop.release("hello 2\n");
+    stage.shop.shipway(&["promote", "production", &first, "--step"]).exits(75);
+    let said = stage.shop.shipway(&["plan", "production", &first]).exits(0).stdout;
+    assert!(
+        said.starts_with(&format!("begun    {name} is on its way there, at 5 % of the traffic: `promote` goes on with it\n")),
+        "{said}"
+    );
+    assert!(said.contains("\nrollout  ▶ 5 %  · 25 %  · 50 %  · 100 %; each 2m\n"), "{said}");
+    stage.shop.release("hello 3\n");
+    let said = stage.shop.shipway(&["plan", "production"]).exits(0).stdout;
+    assert!(said.starts_with("plan ") && said.contains("\nrollout  · 5 %  · 25 %  · 50 %  · 100 %; each 2m\n"), "{said}");
 }
 
 #[test]

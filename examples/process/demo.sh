@@ -4,7 +4,16 @@ set -eu
 example=$(cd "$(dirname "$0")" && pwd)
 place=127.0.0.1:${SHOP_PORT:-8080}
 folder=$(mktemp -d)
-trap 'shipway serve production --stop; cd /; chmod -R u+w "$folder"; rm -rf "$folder"' EXIT
+ends() { # whatever ends it, nothing is left
+  trap '' INT TERM PIPE
+  set +e
+  [ ! -e "$folder/shop/.git" ] || (cd "$folder/shop" && shipway serve production --stop)
+  cd / && chmod -R u+w "$folder" && rm -rf "$folder"
+}
+trap ends EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+trap 'exit 141' PIPE
 
 says() { printf '\n# %s\n' "$*"; }
 does() { printf '$ %s\n' "$*"; "$@"; }

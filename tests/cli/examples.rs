@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
 
 use crate::project::{Project, outcome};
@@ -131,7 +133,43 @@ fn servers_behind_haproxy_are_delivered() {
         out.contains("web: passed: 16 checks, 0 of ") && out.contains("✓ 10 %  ▶ 50 %") && out.contains("50 of 50 requests failed"),
         "{out}"
     );
-    assert!(crate::project::processes(project.path().to_str().unwrap()).is_empty(), "all is ended");
+    leaves_nothing(&project);
+}
+
+/// Whatever an example began below the folder of a project is over, and its own folder there is gone.
+#[track_caller]
+fn leaves_nothing(project: &Project) {
+    let left: Vec<String> = entries(project.path()).iter().map(|path| name(path)).filter(|name| name.starts_with("tmp.")).collect();
+    assert!(left.is_empty(), "{left:?}");
+    let running = crate::project::processes(project.path().to_str().unwrap());
+    assert!(running.is_empty(), "{running:?}");
+}
+
+#[test]
+fn whoever_interrupts_an_example_or_reads_no_more_of_it_leaves_nothing() {
+    if !is_here("python3") {
+        return;
+    }
+    for is_interrupted in [true, false] {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let project = Project::empty();
+        let mut command = typing(&project);
+        command.args(["-c", "exec \"$0\""]).arg(examples().join("process/demo.sh"));
+        command.env("TMPDIR", project.path()).env("SHOP_PORT", port.to_string());
+        let mut demo = command.stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0).spawn().unwrap();
+        let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.any(|line| line.contains(" visitors were told: ")), "it serves");
+        if is_interrupted {
+            // As a terminal does it.
+            kill_process_group(Pid::from_child(&demo), Signal::INT).unwrap();
+            lines.for_each(drop);
+            assert_eq!(demo.wait().unwrap().code(), Some(130));
+        } else {
+            drop(lines);
+            assert!(!demo.wait().unwrap().success());
+        }
+        leaves_nothing(&project);
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::failing::Failing;
 use super::screen::Screen;
 use super::site::Site;
 use crate::delivery::drift::Drift;
+use crate::delivery::process::NO_SUPERVISOR;
 use crate::delivery::target::TargetError;
 use crate::ledger::history::History;
 use crate::ledger::standing::Standing;
@@ -15,7 +16,11 @@ impl Site<'_> {
     /// Compares what the target says with the record; or returns what to exit with, where it was interrupted.
     pub(super) fn drift(&self, history: &History, standing: &Standing, screen: &mut Screen) -> Result<Result<Drift, Exit>, Failing> {
         if standing.ongoing.is_some() {
-            return Ok(Ok(Drift::unknown("a deployment is on its way")));
+            return Ok(Ok(if self.is_gone()? {
+                Drift::Drifted { expected: "a deployment on its way".to_owned(), seen: NO_SUPERVISOR.to_owned() }
+            } else {
+                Drift::unknown("a deployment is on its way")
+            }));
         }
         if let Some(why) = &standing.lost {
             return Ok(Ok(Drift::unknown(why)));

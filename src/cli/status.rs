@@ -10,6 +10,7 @@ use super::flags::{Format, Global};
 use super::project::Project;
 use super::screen::Screen;
 use super::site::{Site, holder, in_slot, name_of};
+use super::supervised::place;
 use crate::base::text::visible;
 use crate::delivery::drift::Drift;
 use crate::delivery::rollout::{Wait, picture};
@@ -93,8 +94,8 @@ fn show(history: &History, looks: &[Look<'_>], format: Format, screen: &mut Scre
     }
 }
 
-/// Returns what the target of an environment says where that is asked. Where a link leads costs nothing to see, so it is said without being asked
-/// where that is another thing. Or returns what to exit with, where it was interrupted.
+/// Returns what the target of an environment says where that is asked. Where a link leads, and what a supervisor of this machine does, costs
+/// nothing to see, so it is said without being asked where that is another thing. Or returns what to exit with, where it was interrupted.
 fn seen(
     global: &Global,
     project: &Project,
@@ -104,7 +105,11 @@ fn seen(
     is_asked: bool,
     screen: &mut Screen,
 ) -> Result<Result<Option<Drift>, Exit>, Failing> {
-    let is_free = matches!(project.pipeline.delivery.target_of(environment).kind, Kind::Directory(_));
+    let is_free = match project.pipeline.delivery.target_of(environment).kind {
+        Kind::Directory(_) => true,
+        Kind::Process(_) => place(depot.repository(), environment)?.is_kept(),
+        Kind::Command(_) | Kind::Flag(_) => false,
+    };
     if is_asked {
         return Ok(drift(global, project, depot, environment, standing, screen)?.map(Some));
     }

@@ -121,11 +121,16 @@ impl Site<'_> {
         Ok(None)
     }
 
+    /// Tells whether its supervisor has ended that would serve something.
+    pub(super) fn is_gone(&self) -> Result<bool, Failing> {
+        let Some(_) = self.process() else { return Ok(false) };
+        let place = self.place()?;
+        Ok(place.is_kept() && place.ask(&Request::Observe) == Err(AskError::Absent))
+    }
+
     /// Starts the supervisor again where it has ended and something should serve: nobody has moved that by hand.
     pub(super) fn revive(&self, standing: &Standing, screen: &mut Screen) -> Result<(), Failing> {
-        let Some(_) = self.process().filter(|_| standing.serves.is_some()) else { return Ok(()) };
-        let place = self.place()?;
-        if place.ask(&Request::Observe) != Err(AskError::Absent) || !place.is_kept() {
+        if standing.serves.is_none() || !self.is_gone()? {
             return Ok(());
         }
         screen.say(&format!("{}: its supervisor had ended, and is started again", self.environment.name));

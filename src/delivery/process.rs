@@ -18,6 +18,9 @@ use crate::supervisor::request::{Launch, Look, PORT, Request, Sight};
 /// The variable that names the port.
 const VARIABLE: &str = "PORT";
 
+/// What is seen where something should serve and no supervisor runs.
+pub const NO_SUPERVISOR: &str = "nothing: no supervisor runs";
+
 /// How often it is looked whether a release has ended.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -173,7 +176,7 @@ impl Target for Process<'_> {
     fn observe(&mut self, expected: Option<&Candidate>) -> Result<Observed, TargetError> {
         let sight = match self.place.ask(&Request::Observe) {
             Err(AskError::Absent) if expected.is_none() => return Ok(Observed::Nothing),
-            Err(AskError::Absent) => return Ok(Observed::Other("nothing: no supervisor runs".to_owned())),
+            Err(AskError::Absent) => return Ok(Observed::Other(NO_SUPERVISOR.to_owned())),
             sight => sight.map_err(|error| failed(&error))?,
         };
         let serving: Vec<&Look> = sight.slots.iter().filter(|look| look.weight > 0).collect();

@@ -567,7 +567,13 @@ fn a_supervisor_that_was_killed_serves_the_same_when_it_is_started_again() {
     kill_process(shop.supervisor_pid(), Signal::KILL).unwrap();
     until("its servers have ended with it", || shop.servers().is_empty());
     assert_eq!((shop.supervisor(), ask(shop.port)), (Value::Null, None));
+    for (words, code) in [(&["status"][..], 0), (&["status", "--drift"], 1)] {
+        let said = shop.shipway(words).exits(code).stdout;
+        assert!(said.contains(", by the record;") && said.contains("seen nothing: no supervisor runs)"), "{said}");
+    }
     shop.shipway(&["serve", "production", "--detach"]).exits(0);
+    let said = shop.shipway(&["status", "--drift"]).exits(0).stdout;
+    assert!(said.contains("drift unknown (a deployment is on its way)"), "{said}");
     // Whoever comes while they are started waits for them.
     assert!(ask(shop.port).is_some());
     shop.both_listen();

@@ -58,7 +58,10 @@ impl Site<'_> {
             Drift::InSync => Ok(Ok(None)),
             // Whoever cannot tell does not go without a release that may mend that, and says so.
             Drift::Unknown { .. } => {
-                screen.say(&said);
+                // Where nothing serves there was nothing to ask commands about.
+                if self.commands().is_none() || standing.serves.is_some() || standing.lost.is_some() {
+                    screen.say(&said);
+                }
                 Ok(Ok(None))
             }
             Drift::Drifted { .. } if self.is_only_down(standing) => {

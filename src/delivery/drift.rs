@@ -41,6 +41,7 @@ impl Drift {
         let seen = match observed {
             Err(TargetError::Failed(why)) => return Ok(Self::unknown(why)),
             Err(interrupted @ TargetError::Interrupted(_)) => return Err(interrupted),
+            Ok(Observed::Unknown) if expected.is_none() => return Ok(Self::unknown("no release serves that the target could be told of")),
             Ok(Observed::Unknown) => return Ok(Self::unknown("the target cannot be asked")),
             Ok(Observed::Nothing) if expected.is_none() => return Ok(Self::InSync),
             Ok(Observed::Nothing) => "nothing".to_owned(),
@@ -91,6 +92,7 @@ mod tests {
         assert_eq!(of(Ok(Observed::Nothing), Some("new")), said("drifted (expected `new`, seen nothing)"));
         assert_eq!(of(Ok(Observed::Other("half".to_owned())), Some("new")), said("drifted (expected `new`, seen half)"));
         assert_eq!(of(Ok(Observed::Unknown), Some("new")), said("drift unknown (the target cannot be asked)"));
+        assert_eq!(of(Ok(Observed::Unknown), None), said("drift unknown (no release serves that the target could be told of)"));
         assert_eq!(of(Err(TargetError::Failed("x".to_owned())), None), said("drift unknown (x)"));
         assert_eq!(of(Err(TargetError::Interrupted(2)), None), Err(TargetError::Interrupted(2)));
     }

@@ -63,6 +63,7 @@ slots = {{ blue = {{ port = BLUE }}, green = {{ port = GREEN }} }}"#
     )
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "other set-ups have nothing to start")]
 fn start(folder: &Path, listener: TcpListener, [blue, green]: [u16; 2]) -> Option<Child> {
     let config = CONFIG.replace("RUN", folder.to_str().unwrap()).replace("BLUE", &blue.to_string());
     fs::write(folder.join("haproxy.cfg"), config.replace("GREEN", &green.to_string())).unwrap();

@@ -7,6 +7,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
+    clippy::exit,
     reason = "a measurement that cannot go on fails, and it starts programs as a user does"
 )]
 

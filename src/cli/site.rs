@@ -205,7 +205,9 @@ impl Site<'_> {
                 screen.complain(&line, Some("mend that, and roll back again; or promote a release that mends what is wrong"));
                 Ok(Exit::RollbackFailed)
             }
-            left => self.conclude(left, screen),
+            left @ (Left::Ended(..) | Left::Waits(_) | Left::Interrupted(_) | Left::Taken(_) | Left::Overtaken) => {
+                self.conclude(left, screen)
+            }
         }
     }
 
@@ -231,7 +233,7 @@ impl Site<'_> {
             let (warnings, rest) = (Vec::new(), Rest::default());
             let mut staff = staff::Crewed { crew: &crew, folder: &*folder, screen: &screen, warnings, verify_as: &verify_as, rest };
             let find = |id: &str, slot: Option<&str>| self.candidate(id, slot);
-            if let Some(signal) = self.start_again(name, &history, &mut *target, &screen)? {
+            if let Some(signal) = self.start_again(name, &history, &mut *target, &screen) {
                 return Ok(Left::Interrupted(signal));
             }
             let mut deployment = Deployment {

@@ -15,7 +15,7 @@ use crate::delivery::command::Told;
 use crate::delivery::target::{Target, TargetError};
 use crate::git::repo::Repository;
 use crate::ledger::history::History;
-use crate::ledger::standing::Standing;
+use crate::ledger::standing::{Ongoing, Standing};
 use crate::model::environment::Environment;
 use crate::model::stage::{Command, Step};
 use crate::model::target::{Kind, Process};
@@ -93,20 +93,14 @@ impl Site<'_> {
 
     /// Sees to it that both releases of a rollout run that is on its way: their supervisor may have ended since, and an analysis would judge that.
     /// Returns the signal that came meanwhile.
-    pub(super) fn start_again(
-        &self,
-        name: &str,
-        history: &History,
-        target: &mut dyn Target,
-        screen: &RefCell<&mut Screen>,
-    ) -> Result<Option<i32>, Failing> {
-        let ongoing =
-            history.standing(&self.environment.name).ongoing.filter(|ongoing| ongoing.deployment == name && ongoing.turned.is_none());
-        let Some(ongoing) = ongoing.filter(|ongoing| ongoing.share.as_ref().is_some_and(|share| share.weight < 100)) else {
-            return Ok(None);
-        };
+    pub(super) fn start_again(&self, name: &str, history: &History, target: &mut dyn Target, screen: &RefCell<&mut Screen>) -> Option<i32> {
+        let is_at_share = |ongoing: &Ongoing| ongoing.share.as_ref().is_some_and(|share| share.weight < 100);
+        let ongoing = history.standing(&self.environment.name).ongoing?;
+        if ongoing.deployment != name || ongoing.turned.is_some() || !is_at_share(&ongoing) {
+            return None;
+        }
         if self.process().is_none() || self.depot.journal.held_elsewhere(&ongoing).is_some() {
-            return Ok(None);
+            return None;
         }
         let started = &ongoing.started;
         let before = started.before.as_deref().map(|before| (before, started.before_slot.as_deref()));
@@ -115,10 +109,10 @@ impl Site<'_> {
                 Ok(()) => {}
                 // The analysis is to say what that means.
                 Err(TargetError::Failed(why)) => screen.borrow_mut().warn(&format!("{}: {why}", name_of(history, release))),
-                Err(TargetError::Interrupted(signal)) => return Ok(Some(signal)),
+                Err(TargetError::Interrupted(signal)) => return Some(signal),
             }
         }
-        Ok(None)
+        None
     }
 
     /// Tells whether its supervisor has ended that would serve something.

@@ -13,7 +13,7 @@ const CONNECTIONS: u64 = 2000;
 const GLANCE: u64 = 50;
 
 /// How many requests each client makes over one connection.
-const CLIENTS: [u32; 8] = [1, 1, 100, 100, 100, 100, 1000, 1000];
+const CLIENTS: [u32; 4] = [1, 1, 100, 1000];
 
 /// How releases take over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

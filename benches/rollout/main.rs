@@ -33,7 +33,7 @@ fn main() {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         // It is also what its targets consist of.
         ["serve", port, page] => return server::serve(port.parse().unwrap(), page),
-        ["process", page] => return server::serve_until_told(std::env::var("PORT").unwrap().parse().unwrap(), page),
+        ["serve-until-told", page] => return server::serve_until_told(std::env::var("PORT").unwrap().parse().unwrap(), page),
         ["haproxy", ref words @ ..] => return haproxy::told(words),
         _ => {}
     }

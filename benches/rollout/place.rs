@@ -100,7 +100,7 @@ impl Drop for Place {
             let _gone = front.kill();
             let _waited = front.wait();
         }
-        let stop = "for pid in \"$0\"/*.pid; do kill \"$(cat \"$pid\")\" 2>/dev/null; done; chmod -R u+w \"$0\"";
+        let stop = "for pid in \"$0\"/*.pid; do [ ! -e \"$pid\" ] || kill \"$(cat \"$pid\")\" 2>/dev/null; done; chmod -R u+w \"$0\"";
         let _ended = Command::new("sh").args(["-c", stop]).arg(self.folder.path()).status();
     }
 }

@@ -14,7 +14,7 @@ pub(crate) const CONTROL: Setup = Setup { name: "`process`, the control", target
 fn target(drain: &str) -> String {
     format!(
         r#"kind = "process"
-start = ["BENCH", "process", "{{dir}}/page"]
+start = ["BENCH", "serve-until-told", "{{dir}}/page"]
 listen = "127.0.0.1:FRONT"
 drain = "{drain}""#
     )

@@ -1,6 +1,6 @@
 //! What commands about deliveries work with: the repository's ledger, and where the bytes of releases are.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -29,6 +29,8 @@ pub(super) struct Depot {
     pub(super) vault: Vault,
     /// Whether it was said that others do not know what is done here.
     is_told: Cell<bool>,
+    /// Our folder, once git was asked for it.
+    own: OnceCell<PathBuf>,
 }
 
 impl Depot {
@@ -36,7 +38,7 @@ impl Depot {
     pub(super) fn open(project: &Project, screen: &mut Screen) -> Result<Self, Failing> {
         let repository = repository_of(project)?;
         let journal = Journal::open(repository, project.pipeline.delivery.share)?;
-        let depot = Self { vault: Vault::new(folder(project)?), journal, is_told: Cell::new(false) };
+        let depot = Self { vault: Vault::new(folder(project)?), journal, is_told: Cell::new(false), own: OnceCell::new() };
         match depot.journal.sync() {
             // What can be done without others is.
             Ok(()) | Err(LedgerError::Offline(_) | LedgerError::Declined(_)) => depot.tell(screen),
@@ -59,7 +61,8 @@ impl Depot {
 
     /// Returns a folder of ours in the repository's own, which all its checkouts share.
     pub(super) fn folder(&self) -> Result<PathBuf, Failing> {
-        own_folder(self.repository())
+        let folder = self.own.get().cloned().map_or_else(|| own_folder(self.repository()), Ok)?;
+        Ok(self.own.get_or_init(|| folder).clone())
     }
 
     /// Returns the release that `text` means, what is recorded of it, and what it consists of.

@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::deploy::find;
-use super::depot::repository_of;
+use super::depot::{own_folder, repository_of};
 use super::failing::Failing;
 use super::flags::{Format, Global};
 use super::project::Project;
@@ -63,7 +63,7 @@ pub(super) fn serve(global: &Global, arguments: &Serve, screen: &mut Screen) -> 
         return Err(Failing::usage_with_help(message, "only such a one has a listener to be kept"));
     };
     let repository = repository_of(&project)?;
-    let (place, name) = (place(&repository, environment)?, &environment.name);
+    let (place, name) = (place(&own_folder(&repository)?, environment), &environment.name);
     if arguments.detach {
         return start(&project, &place, name, screen);
     }

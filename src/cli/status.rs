@@ -107,7 +107,7 @@ fn seen(
 ) -> Result<Result<Option<Drift>, Exit>, Failing> {
     let is_free = match project.pipeline.delivery.target_of(environment).kind {
         Kind::Directory(_) => true,
-        Kind::Process(_) => place(depot.repository(), environment)?.is_kept(),
+        Kind::Process(_) => place(&depot.folder()?, environment).is_kept(),
         Kind::Command(_) | Kind::Flag(_) => false,
     };
     if is_asked {

@@ -2,18 +2,16 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
 use super::crew::Task;
-use super::depot::own_folder;
 use super::failing::Failing;
 use super::screen::Screen;
 use super::site::{Site, name_of};
 use crate::delivery::command::Told;
 use crate::delivery::target::{Target, TargetError};
-use crate::git::repo::Repository;
 use crate::ledger::history::History;
 use crate::ledger::standing::{Ongoing, Standing};
 use crate::model::environment::Environment;
@@ -25,9 +23,9 @@ use crate::supervisor::request::{Request, Sight};
 /// The folder of the supervisors.
 const SUPERVISORS: &str = "serve";
 
-/// Returns where the supervisor of an environment is.
-pub(super) fn place(repository: &Repository, environment: &Environment) -> Result<Place, Failing> {
-    Ok(Place::new(own_folder(repository)?.join(SUPERVISORS).join(&*environment.name)))
+/// Returns where the supervisor of an environment is, in our folder.
+pub(super) fn place(own: &Path, environment: &Environment) -> Place {
+    Place::new(own.join(SUPERVISORS).join(&*environment.name))
 }
 
 impl Site<'_> {
@@ -38,7 +36,7 @@ impl Site<'_> {
 
     /// Returns where its supervisor is.
     pub(super) fn place(&self) -> Result<Place, Failing> {
-        place(self.depot.repository(), self.environment)
+        Ok(place(&self.depot.folder()?, self.environment))
     }
 
     /// Returns the step that starts its supervisor.

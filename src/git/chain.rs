@@ -29,6 +29,10 @@ pub struct Who {
 /// How often a ref that another process has locked is tried again.
 const PATIENCE: usize = 100;
 
+/// The length of a name by SHA-1, and that of the empty tree.
+const SHA1: usize = 40;
+const EMPTY_SHA1: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
+
 impl Repository {
     /// Returns who the user of this repository is, as git would write it into a commit; where it does not know, the user of this machine.
     ///
@@ -58,14 +62,6 @@ impl Repository {
             Err(GitError::Failed(_)) => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    /// Returns the records that `reference` leads to, the first first; none where there is no such ref.
-    ///
-    /// # Errors
-    /// Where git is missing or unwilling, and where a commit is missing.
-    pub fn chain(&self, reference: &str) -> Result<Vec<Link>, GitError> {
-        self.leads_to(reference)?.map_or_else(|| Ok(Vec::new()), |last| self.links(None, &last))
     }
 
     /// Returns the records up to the commit `to` that do not stand before `from` and are not that itself, the first first.
@@ -120,8 +116,11 @@ impl Repository {
     pub fn write_link(&self, before: Option<&str>, message: &str, who: &Who, at: i64) -> Result<String, GitError> {
         let root = self.root();
         let said = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim().to_owned();
-        // It is known to every git, but only one that is written is sent along.
-        let tree = said(self.ask_with(root, &["hash-object", "-t", "tree", "-w", "--stdin"], b"")?);
+        // It is known to every git, but only one that is written is sent along. The first link has written it for all behind it.
+        let tree = match before.map(str::len) {
+            Some(SHA1) => EMPTY_SHA1.to_owned(),
+            Some(_) | None => said(self.ask_with(root, &["hash-object", "-t", "tree", "-w", "--stdin"], b"")?),
+        };
         let clean = |text: &str| text.chars().filter(|c| !c.is_control() && !"<>".contains(*c)).collect::<String>();
         let person = format!("{} <{}> {at} +0000", clean(&who.name).trim(), clean(&who.email).trim());
         let parent = before.map(|before| format!("parent {before}\n")).unwrap_or_default();
@@ -178,12 +177,13 @@ mod tests {
         let repository = Repository::at(&root);
         let who = Who { name: "Ann <x>".to_owned(), email: "ann@example.org".to_owned() };
         let chain = "refs/shipway/test";
-        assert_eq!(repository.chain(chain).unwrap(), []);
+        assert_eq!(repository.leads_to(chain).unwrap(), None);
         let first = repository.add_link(chain, None, "one\n\n{\"a\":\"ö\"}\n", &who, 1).unwrap().unwrap();
         assert_eq!(repository.add_link(chain, None, "other", &who, 1).unwrap(), None);
         let second = repository.add_link(chain, Some(&first), "two", &who, 0).unwrap().unwrap();
         assert_eq!(repository.add_link(chain, Some(&first), "other", &who, 1).unwrap(), None);
-        let links = repository.chain(chain).unwrap();
+        let last = repository.leads_to(chain).unwrap().unwrap();
+        let links = repository.links(None, &last).unwrap();
         assert_eq!(links.iter().map(|link| &link.name).collect::<Vec<_>>(), [&first, &second]);
         assert_eq!((links[0].before.as_deref(), links[1].before.as_deref()), (None, Some(&*first)));
         assert_eq!(repository.links(Some(&first), &second).unwrap(), links[1..]);

@@ -1,5 +1,7 @@
 //! The ledger of a repository: read as a whole, and added to.
 
+use std::sync::{Mutex, PoisonError};
+
 use jiff::Timestamp;
 
 use super::entry::{Actor, Deed, Entry};
@@ -18,6 +20,8 @@ pub struct Journal {
     host: String,
     /// The other clones, where there are any.
     shared: Option<Shared>,
+    /// What was read last: the name of an entry says all that is behind it, so it holds as long as that entry is the last.
+    last: Mutex<History>,
 }
 
 impl Journal {
@@ -29,7 +33,7 @@ impl Journal {
         let who = repository.who()?;
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let shared = is_shared.then(|| Shared::open(&repository)).transpose()?;
-        Ok(Self { repository, who, host, shared })
+        Ok(Self { repository, who, host, shared, last: Mutex::default() })
     }
 
     /// Returns the repository.
@@ -60,8 +64,19 @@ impl Journal {
     /// # Errors
     /// Where it cannot be read, or where something in it is no entry: what comes of it could be wrong.
     pub fn read(&self) -> Result<History, LedgerError> {
-        let links = self.repository.chain(LEDGER)?;
-        Ok(History { entries: links.iter().map(Recorded::of).collect::<Result<_, _>>()? })
+        let Some(head) = self.head()? else { return Ok(History::default()) };
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if last.entries.last().is_some_and(|recorded| recorded.name == head) {
+            return Ok(last);
+        }
+        let links = self.repository.links(None, &head)?;
+        let history = History { entries: links.iter().map(Recorded::of).collect::<Result<_, _>>()? };
+        self.note(&history);
+        Ok(history)
+    }
+
+    fn note(&self, history: &History) {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone_from(history);
     }
 
     /// Returns the name of its last entry: as long as it is the same, nothing was added.
@@ -113,6 +128,7 @@ impl Journal {
                 Sent::Kept | Sent::Overtaken(_) => continue,
             }
             history.entries.push(Recorded { name, digest: Entry::digest(&message), entry });
+            self.note(&history);
             return Ok(history);
         }
         Err(LedgerError::Busy)

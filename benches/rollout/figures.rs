@@ -13,7 +13,7 @@ const CONNECTIONS: u64 = 2000;
 const GLANCE: u64 = 50;
 
 /// How many requests each client makes over one connection.
-const CLIENTS: [u32; 4] = [1, 1, 100, 1000];
+const CLIENTS: [u32; 8] = [1, 1, 100, 100, 100, 100, 1000, 1000];
 
 /// How releases take over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,10 +56,10 @@ pub(crate) struct Figures {
 }
 
 /// Brings in releases, and takes some back, until there were so many requests.
-pub(crate) fn measure(place: &mut Place, strategy: Strategy, requests: u64) -> Figures {
+pub(crate) fn measure(place: &mut Place, strategy: Strategy, (clients, requests): (usize, u64)) -> Figures {
     place.release();
     place.shipway(&["promote", "production"], 0);
-    let load = Load::begin(&place.address, None, &CLIENTS).unwrap();
+    let load = Load::begin(&place.address, None, &CLIENTS[..clients.min(CLIENTS.len())]).unwrap();
     let mut figures = Figures::default();
     while load.counted().answered() < requests {
         match strategy {

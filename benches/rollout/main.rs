@@ -2,7 +2,8 @@
 //!
 //! Releases come in one after the other, are aborted and rolled back, while clients ask all the time, over connections that they keep and over
 //! new ones; nothing between them and the servers tries anything twice. At least a million requests a line, or as many as
-//! `SHIPWAY_REQUESTS` says. The last lines are the controls: targets that end the old release while somebody still talks with it.
+//! `SHIPWAY_REQUESTS` says, of eight clients, or of as many as `SHIPWAY_CLIENTS` says. The last lines are the controls: targets that end a release
+//! while somebody talks with it.
 
 #![expect(
     clippy::unwrap_used,
@@ -26,13 +27,14 @@ use place::{Place, Setup};
 const SETUPS: [Setup; 2] = [haproxy::SETUP, process::SETUP];
 
 /// What loses requests.
-const CONTROLS: [Setup; 2] = [haproxy::CONTROL, process::CONTROL];
+const CONTROLS: [(Setup, Strategy); 2] = [(haproxy::CONTROL, Strategy::BlueGreen), (process::CONTROL, Strategy::BlueGreen)];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         // It is also what its targets consist of.
         ["serve", port, page] => return server::serve(port.parse().unwrap(), page),
+        ["serve-some", port, page] => return server::serve_some(port.parse().unwrap(), page),
         ["serve-until-told", page] => return server::serve_until_told(std::env::var("PORT").unwrap().parse().unwrap(), page),
         ["haproxy", ref words @ ..] => return haproxy::told(words),
         _ => {}
@@ -43,19 +45,20 @@ fn main() {
     }
     let words: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let requests = std::env::var("SHIPWAY_REQUESTS").map_or(1_000_000, |requests| requests.parse().unwrap());
+    let clients = std::env::var("SHIPWAY_CLIENTS").map_or(8, |clients| clients.parse().unwrap());
     say(
         "| behind | rollout | requests | lost | releases | split off by at most | abort until nobody gets it, ms | rollback within `keep`, ms |",
     );
     say("|---|---|---|---|---|---|---|---|");
-    let controls = CONTROLS.map(|control| (control, Strategy::BlueGreen, requests / 100));
+    let controls = CONTROLS.map(|(control, strategy)| (control, strategy, requests / 100));
     let lines = SETUPS.into_iter().flat_map(|setup| [Strategy::Canary, Strategy::BlueGreen].map(|strategy| (setup, strategy, requests)));
     for (setup, strategy, requests) in lines.chain(controls) {
         let line = format!("{} | {}", setup.name, strategy.name());
         if words.is_empty() || words.iter().any(|word| line.contains(word.as_str())) {
-            let figures = figures::measure(&mut Place::new(setup, strategy.keys()), strategy, requests);
+            let figures = figures::measure(&mut Place::new(setup, strategy.keys()), strategy, (clients, requests));
             say(&format!("| {line} | {} |", show(&figures)));
             // A zero beside which nothing else ever stands says nothing.
-            assert_eq!(figures.lost > 0, CONTROLS.iter().any(|control| control.name == setup.name), "lost: {:?}", figures.why);
+            assert_eq!(figures.lost > 0, CONTROLS.iter().any(|(control, _)| control.name == setup.name), "lost: {:?}", figures.why);
         }
     }
 }

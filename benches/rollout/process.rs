@@ -6,15 +6,15 @@ use std::process::Child;
 
 use crate::place::Setup;
 
-pub(crate) const SETUP: Setup = Setup { name: "`process`", target: || target("10s"), start };
+pub(crate) const SETUP: Setup = Setup { name: "`process`", target: || target(r#""serve-until-told""#, "10s"), start };
 
-/// The same, but for a release that has no time to say that it ends.
-pub(crate) const CONTROL: Setup = Setup { name: "`process`, the control", target: || target("1ms"), start };
+/// The same, but for a release that ends again and again while it serves.
+pub(crate) const CONTROL: Setup = Setup { name: "`process`, the control", target: || target(r#""serve-some", "{port}""#, "10s"), start };
 
-fn target(drain: &str) -> String {
+fn target(words: &str, drain: &str) -> String {
     format!(
         r#"kind = "process"
-start = ["BENCH", "serve-until-told", "{{dir}}/page"]
+start = ["BENCH", {words}, "{{dir}}/page"]
 listen = "127.0.0.1:FRONT"
 drain = "{drain}""#
     )

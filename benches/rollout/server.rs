@@ -14,6 +14,23 @@ static ENDS: AtomicBool = AtomicBool::new(false);
 /// How many connections are open.
 static OPEN: AtomicUsize = AtomicUsize::new(0);
 
+/// After how many answers [`serve_some`] ends.
+const SOME: usize = 1000;
+
+/// How many answers there were.
+static ANSWERS: AtomicUsize = AtomicUsize::new(0);
+
+/// Serves the page in this file, and ends in the middle of it.
+pub(crate) fn serve_some(port: u16, page: &str) {
+    std::thread::spawn(|| {
+        while ANSWERS.load(Ordering::Relaxed) < SOME {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::process::exit(1);
+    });
+    serve(port, page);
+}
+
 /// Serves the page in this file until the process is told to end: then it says with each answer that it is the last, and goes with the last
 /// connection.
 pub(crate) fn serve_until_told(port: u16, page: &str) {
@@ -61,6 +78,7 @@ fn answer_all(stream: &TcpStream, answer: &[u8], last: &[u8]) -> Option<()> {
                 return writer.write_all(last).ok();
             }
             writer.write_all(answer).ok()?;
+            ANSWERS.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

@@ -3,10 +3,15 @@
 //! Elsewhere than on Linux nothing is known of it; whose process a listener should be is not this module's to say.
 
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::processes::Process;
+
+/// The states of a socket that listens, and of a connection that is being made, as the tables have them.
+const LISTENS: &str = "0A";
+const BEGINS: &str = "03";
 
 /// A socket that listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,10 +39,10 @@ impl Listeners {
     }
 
     fn find(is_meant: impl Fn(&Socket) -> bool) -> Option<Self> {
-        let v4 = fs::read_to_string("/proc/net/tcp").ok()?;
+        let v4 = all(File::open("/proc/net/tcp").ok()?)?;
         // A machine without IPv6 has no such file.
-        let v6 = fs::read_to_string("/proc/net/tcp6").unwrap_or_default();
-        let sockets = v4.lines().chain(v6.lines()).filter_map(listening).filter(is_meant);
+        let v6 = File::open("/proc/net/tcp6").ok().and_then(all).unwrap_or_default();
+        let sockets = v4.into_iter().chain(v6).filter(is_meant);
         Some(Self { inodes: sockets.map(|socket| socket.inode).collect() })
     }
 
@@ -60,6 +65,21 @@ impl Listeners {
     }
 }
 
+/// Returns the sockets of a table that listen. They come first (`tcp_seq_start` of the kernel), perhaps with connections that are just being made;
+/// behind them stands every connection of the machine, tens of thousands on a busy one, which would be asked for one by one.
+fn all(table: impl io::Read) -> Option<Vec<Socket>> {
+    let mut sockets = Vec::new();
+    for line in BufReader::new(table).lines().skip(1) {
+        let line = line.ok()?;
+        match line.split_ascii_whitespace().nth(3) {
+            Some(LISTENS) => sockets.extend(listening(&line)),
+            Some(BEGINS) => {}
+            Some(_) | None => break,
+        }
+    }
+    Some(sockets)
+}
+
 fn answers_here(address: IpAddr) -> bool {
     let here = |v4: Ipv4Addr| v4.is_unspecified() || v4 == Ipv4Addr::LOCALHOST;
     match address {
@@ -72,7 +92,7 @@ fn answers_here(address: IpAddr) -> bool {
 fn listening(line: &str) -> Option<Socket> {
     let columns: Vec<&str> = line.split_ascii_whitespace().collect();
     let (address, port) = columns.get(1)?.split_once(':')?;
-    if *columns.get(3)? != "0A" {
+    if *columns.get(3)? != LISTENS {
         return None;
     }
     let word = |at: usize| u32::from_str_radix(address.get(at..at + 8)?, 16).ok().map(u32::to_ne_bytes);
@@ -91,7 +111,7 @@ fn listening(line: &str) -> Option<Socket> {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -106,6 +126,25 @@ mod tests {
         }
         assert_eq!(listening(&connected), None);
         assert_eq!(listening("  sl  local_address rem_address   st"), None);
+    }
+
+    #[test]
+    fn a_table_is_read_as_far_as_sockets_listen() {
+        let line = |state: &str| format!("   0: 0100007F:1538 00000000:0000 {state} 0:0 0:0 0 0 0 4711 1\n");
+        let table = |states: &[&str]| "  sl  local_address\n".to_owned() + &states.iter().map(|state| line(state)).collect::<String>();
+        let count = |states: &[&str]| all(table(states).as_bytes()).unwrap().len();
+        assert_eq!((count(&[]), count(&["0A", "03", "0A", "01", "06"])), (0, 2));
+    }
+
+    #[test]
+    fn a_listener_is_found_beside_connections() {
+        // Each has two entries of its own in the table.
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        let connect = || TcpStream::connect(other.local_addr().unwrap()).unwrap();
+        let connections: Vec<(TcpStream, TcpStream)> = (0..50).map(|_| (connect(), other.accept().unwrap().0)).collect();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        assert!(Listeners::on(listener.local_addr().unwrap().port()).unwrap().are_held_by(i32::try_from(std::process::id()).unwrap()));
+        drop(connections);
     }
 
     #[test]

@@ -93,14 +93,13 @@ impl Crew<'_> {
 
     /// Returns the last line that the step printed which failed in a run, if it printed any.
     fn last_words(&self, run: &str) -> Option<String> {
-        let mut tail = Vec::new();
+        let mut said = None;
         let heard = self.hear(run, |kind| {
             if let EventKind::StageFinished(finished) = kind {
-                tail = finished.failure.map(|failure| failure.tail).unwrap_or_default();
+                said = finished.failure.and_then(|failure| Some(visible(failure.last_line()?).into_owned()));
             }
         });
-        heard.ok()?;
-        tail.iter().map(|line| line.trim()).rfind(|line| !line.is_empty()).map(|line| visible(line).into_owned())
+        heard.ok().and(said)
     }
 
     /// Gives what happened in a run to `hear`.
@@ -140,11 +139,11 @@ impl Crew<'_> {
         let heard = self.hear(&run, |kind| {
             if let EventKind::StageFinished(finished) = kind {
                 code = finished.failure.as_ref().and_then(|failure| failure.code);
-                said = finished.failure.and_then(|failure| failure.tail.into_iter().rfind(|line| !line.trim().is_empty()));
+                said = finished.failure.and_then(|failure| Some(visible(failure.last_line()?).into_owned()));
             }
         });
         heard.context("the run of a gate cannot be read")?;
-        let said = said.map(|line| format!(": {}", visible(line.trim()))).unwrap_or_default();
+        let said = said.map(|line| format!(": {line}")).unwrap_or_default();
         Ok(if code == Some(i32::from(Exit::Waiting.code())) {
             Verdict::NotYet(format!("`{shown}` says not yet{said}"))
         } else {

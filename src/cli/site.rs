@@ -194,30 +194,17 @@ impl Site<'_> {
     pub(super) fn go_on(&self, name: &str, history: History, screen: &mut Screen) -> Result<Exit, Failing> {
         let ongoing = history.standing(&self.environment.name).ongoing.filter(|ongoing| ongoing.deployment == name);
         let is_rollback = ongoing.is_some_and(|ongoing| ongoing.started.cause == Cause::Rollback);
-        match self.move_on(name, history, screen)? {
-            // It is the rollback that did not come in.
-            Left::Ended(Ending::Unchanged | Ending::RolledBack, reason) if is_rollback => {
-                let history = self.depot.journal.read()?;
-                let serves = history.standing(&self.environment.name).serves;
-                let serves = serves.map_or_else(|| "nothing".to_owned(), |serving| name_of(&history, &serving.release));
-                let reason = reason.unwrap_or_default();
-                let line = format!("{}: the rollback failed, {serves} serves as before: {}", self.environment.name, visible(&reason));
-                screen.complain(&line, Some("mend that, and roll back again; or promote a release that mends what is wrong"));
-                Ok(Exit::RollbackFailed)
-            }
-            left @ (Left::Ended(..) | Left::Waits(_) | Left::Interrupted(_) | Left::Taken(_) | Left::Overtaken) => {
-                self.conclude(left, screen)
-            }
-        }
+        let left = self.move_on(name, history, screen)?;
+        self.conclude(left, is_rollback, screen)
     }
 
     /// The same with one that was told to go back by whoever asks for it: that it does is no error.
     pub(super) fn go_back(&self, name: &str, history: History, screen: &mut Screen) -> Result<Exit, Failing> {
         let left = self.move_on(name, history, screen)?;
         if !matches!(left, Left::Ended(Ending::Unchanged | Ending::RolledBack, _)) {
-            return self.conclude(left, screen);
+            return self.conclude(left, false, screen);
         }
-        let (_, line) = self.outcome(left)?;
+        let (_, line) = self.outcome(left, false)?;
         screen.say(&line);
         Ok(Exit::Passed)
     }
@@ -253,8 +240,8 @@ impl Site<'_> {
         Ok(left)
     }
 
-    fn conclude(&self, left: Left, screen: &mut Screen) -> Result<Exit, Failing> {
-        let (exit, line) = self.outcome(left)?;
+    fn conclude(&self, left: Left, is_rollback: bool, screen: &mut Screen) -> Result<Exit, Failing> {
+        let (exit, line) = self.outcome(left, is_rollback)?;
         if matches!(exit, Exit::Passed | Exit::Waiting | Exit::Interrupted(_)) {
             screen.say(&line);
         } else {
@@ -263,8 +250,8 @@ impl Site<'_> {
         Ok(exit)
     }
 
-    /// Returns what to exit with where a deployment was left so, and what to say of it.
-    fn outcome(&self, left: Left) -> Result<(Exit, String), Failing> {
+    /// Returns what to exit with where a deployment, perhaps a rollback, was left so, and what to say of it.
+    fn outcome(&self, left: Left, is_rollback: bool) -> Result<(Exit, String), Failing> {
         let environment = &self.environment.name;
         let history = self.depot.journal.read()?;
         let standing = history.standing(environment);
@@ -292,6 +279,12 @@ impl Site<'_> {
                     format!("; {} is kept {}", name_of(&history, &before), Wait::Until(kept.until))
                 });
                 (Exit::Passed, format!("{environment}: {serves} serves, verified{}", kept.unwrap_or_default()))
+            }
+            // What did not come in is what was to be gone back to.
+            Ending::Unchanged | Ending::RolledBack if is_rollback => {
+                let help = "mend that, and roll back again; or promote a release that mends what is wrong";
+                let line = format!("{environment}: the rollback failed, {serves} serves as before: {}\n  help: {help}", visible(&reason));
+                (Exit::RollbackFailed, line)
             }
             Ending::Unchanged => (Exit::Failed, format!("{environment}: nothing was changed, {serves} serves: {}", visible(&reason))),
             Ending::RolledBack => (Exit::RolledBack, format!("{environment}: rolled back, {serves} serves: {}", visible(&reason))),

@@ -141,7 +141,7 @@ fn answer(exit: Exit, printed: &str, failure: Option<&Failure>, shown: &str) -> 
         Some(failure) if failure.kind == FailureKind::Exit => (Answer::Unsure, "cannot tell"),
         Some(_) | None => (Answer::Unsure, "could not be run"),
     };
-    let last = failure.and_then(|failure| failure.tail.iter().map(|line| line.trim()).rfind(|line| !line.is_empty()));
+    let last = failure.and_then(Failure::last_line);
     let last = last.or_else(|| lines().next_back()).map(|line| format!(": {}", visible(line))).unwrap_or_default();
     Look { answer, samples, said: format!("`{shown}` {verb}{last}") }
 }

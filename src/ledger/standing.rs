@@ -19,7 +19,7 @@ pub struct Standing {
     pub serves: Option<Serving>,
     /// The deployment that is on its way.
     pub ongoing: Option<Ongoing>,
-    /// What stays ready for now, though it does not serve any more.
+    /// What is kept ready for a time, though it does not serve any more.
     pub kept: Option<Kept>,
     /// Every time that a release was verified here, the first first.
     pub verified: Vec<Verified>,
@@ -100,7 +100,7 @@ pub struct Ongoing {
     pub done: Vec<Phase>,
     /// The share of the traffic that the new release has, on the way to it.
     pub share: Option<Share>,
-    /// Somebody has told it to stay as it is for now.
+    /// Somebody has told it to stay as it is, until somebody says to go on.
     pub is_paused: bool,
     /// It is over, but for the release before, which was kept.
     pub is_verified: bool,

@@ -144,6 +144,13 @@ pub struct Failure {
     pub reproduce: Option<String>,
 }
 
+impl Failure {
+    /// Returns the last line of the stage's output that says anything.
+    pub fn last_line(&self) -> Option<&str> {
+        self.tail.iter().map(|line| line.trim()).rfind(|line| !line.is_empty())
+    }
+}
+
 /// How many stages ended how.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap::Args;
 
-use super::deploy::{Reasoned, clean_head, find, open_lock, take_lock};
+use super::deploy::{Reasoned, clean_head, find, take_lock};
 use super::depot::Depot;
 use super::failing::Failing;
 use super::flags::Global;
@@ -128,7 +128,7 @@ fn turn_back(
         // Nobody can be told.
         seize(&depot.journal, &environment.name, &name)?;
     }
-    let lock = open_lock(depot, environment)?;
+    let lock = depot.lock_file(&environment.name)?;
     if lock.try_lock().is_err() {
         screen.say(&format!("{}: waits for the phase that another process does now", environment.name));
         lock.lock().context("the lock of the environment cannot be had")?;

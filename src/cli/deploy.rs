@@ -1,9 +1,8 @@
 //! `plan`, `approve`, `promote`, `settle`, `pause`, `resume`: what moves releases through environments, and what holds them.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::Args;
 use jiff::Timestamp;
 
@@ -292,27 +291,15 @@ pub(super) fn clean_head(depot: &Depot) -> Result<Head, Failing> {
     }
 }
 
-/// Opens the lock of the environment in this repository.
-pub(super) fn open_lock(depot: &Depot, environment: &Environment) -> Result<File, Failing> {
-    let folder = depot.folder()?;
-    let path = folder.join(format!("{}.lock", environment.name));
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
-    Ok(file.with_context(|| format!("`{}` cannot be opened", path.display()))?)
-}
-
 /// Makes this process the only one here that moves releases into the environment; `None` where another one does.
 pub(super) fn take_lock(depot: &Depot, environment: &Environment, history: &History, screen: &mut Screen) -> Result<Option<File>, Failing> {
-    let lock = open_lock(depot, environment)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(Some(lock)),
-        Err(TryLockError::WouldBlock) => {
-            let holder = history.standing(&environment.name).ongoing.map(|ongoing| {
-                let actor = &ongoing.actor;
-                format!(", begun by {} <{}> on {}", visible(&actor.name), visible(&actor.email), visible(&actor.host))
-            });
-            screen.say(&format!("{}: locked: another process moves a release there{}", environment.name, holder.unwrap_or_default()));
-            Ok(None)
-        }
-        Err(TryLockError::Error(error)) => Err(anyhow::Error::new(error).context("the environment cannot be locked").into()),
+    let lock = depot.lock(&environment.name)?;
+    if lock.is_none() {
+        let holder = history.standing(&environment.name).ongoing.map(|ongoing| {
+            let actor = &ongoing.actor;
+            format!(", begun by {} <{}> on {}", visible(&actor.name), visible(&actor.email), visible(&actor.host))
+        });
+        screen.say(&format!("{}: locked: another process moves a release there{}", environment.name, holder.unwrap_or_default()));
     }
+    Ok(lock)
 }

@@ -1,6 +1,7 @@
 //! What commands about deliveries work with: the repository's ledger, and where the bytes of releases are.
 
 use std::cell::{Cell, OnceCell};
+use std::fs::{File, TryLockError};
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -63,6 +64,24 @@ impl Depot {
     pub(super) fn folder(&self) -> Result<PathBuf, Failing> {
         let folder = self.own.get().cloned().map_or_else(|| own_folder(self.repository()), Ok)?;
         Ok(self.own.get_or_init(|| folder).clone())
+    }
+
+    /// Opens the file in our folder by whose lock one process keeps out the others of this repository, and makes it where it is not there.
+    pub(super) fn lock_file(&self, name: &str) -> Result<File, Failing> {
+        let path = self.folder()?.join(format!("{name}.lock"));
+        let open = || File::options().create(true).truncate(false).write(true).open(&path);
+        let file = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| open());
+        Ok(file.with_context(|| format!("`{}` cannot be opened", path.display()))?)
+    }
+
+    /// Takes that lock; `None` where another process has it.
+    pub(super) fn lock(&self, name: &str) -> Result<Option<File>, Failing> {
+        let file = self.lock_file(name)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(anyhow::Error::new(error).context(format!("the lock `{name}` cannot be had")).into()),
+        }
     }
 
     /// Returns the release that `text` means, what is recorded of it, and what it consists of.

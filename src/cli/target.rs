@@ -1,7 +1,6 @@
 //! `target test`: two releases change places on a target under load, before that is done in production.
 
 use std::cell::RefCell;
-use std::fs::{File, TryLockError};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
@@ -102,7 +101,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
         screen.complain(&message, Some(&help));
         return Ok(Exit::Failed);
     }
-    let Some(lock) = lock(&depot, &test.target)? else {
+    let Some(lock) = depot.lock(&format!("{TESTED}/{}", test.target))? else {
         screen.say(&format!("{}: locked: another process tests it", visible(&test.target)));
         return Ok(Exit::Waiting);
     };
@@ -141,20 +140,6 @@ fn in_use(history: &History, environment: &Environment) -> Option<String> {
     let ongoing = ongoing.map(|ongoing| format!("{} is on its way", name_of(history, &ongoing.started.release)));
     let lost = lost.map(|why| format!("what serves is not known ({})", visible(&why)));
     ongoing.or(lost).or(serving).or_else(|| kept.map(|_| "a release is kept".to_owned()))
-}
-
-/// Makes this process the only one that tests the target; `None` where another one does.
-fn lock(depot: &Depot, target: &str) -> Result<Option<File>, Failing> {
-    let folder = depot.folder()?.join(TESTED);
-    let path = folder.join(format!("{target}.lock"));
-    let open = || File::options().create(true).truncate(false).write(true).open(&path);
-    let file = std::fs::create_dir_all(&folder).and_then(|()| open());
-    let file = file.with_context(|| format!("`{}` cannot be opened", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(anyhow::Error::new(error).context("the target cannot be locked").into()),
-    }
 }
 
 /// Returns the newest release and the one before it, or the only one twice, in the two slots of the target; the older one first.

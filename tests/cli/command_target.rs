@@ -525,6 +525,8 @@ fn a_command_may_say_that_it_is_ready() {
     assert!(shop.running().is_empty());
     fs::write(shop.run("blue.ready"), "").unwrap();
     shop.promote("hello 2\n", 0);
+    // What counts is what the command says, and that says nothing of the server.
+    until("the server listens", || shop.page().is_some());
     assert_eq!((shop.page().as_deref(), shop.running()), (Some("hello 2\n"), vec!["blue"]));
 }
 

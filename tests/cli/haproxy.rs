@@ -215,6 +215,25 @@ fn an_analysis_that_says_no_at_any_weight_costs_nobody_a_request() {
 }
 
 #[test]
+fn what_is_bad_is_seen_by_no_more_than_the_plan_says() {
+    let rollout = ROLLOUT.replace("every = \"1ms\"", "every = \"100ms\"");
+    let Some(stage) = stage(&format!("{rollout}pause = \"1m\"")) else { return };
+    stage.says("exit 1");
+    stage.shop.release("hello 1\n");
+    let said = stage.shop.shipway(&["plan", "production"]).exits(0).stdout;
+    assert!(said.contains("\nrisk     of the requests: 5 % for up to 200ms, 25 % for up to 200ms, 50 % for up to 200ms\n"), "{said}");
+    let load = stage.load(&CLIENTS);
+    stage.shop.shipway(&["promote", "production"]).exits(4);
+    is_served(&load, "hello 0\n");
+    // Never more than that share, and for two looks, which are so far apart.
+    assert_eq!((stage.taken("shifts"), stage.taken("looks").len()), (vec!["green 5".to_owned(), "blue 100".to_owned()], 2));
+    let counted = load.end();
+    let bad = counted.of(|answer| answer == "hello 1\n");
+    assert!(bad > 0 && bad * 100 <= counted.answered() * 6, "{counted:?}");
+    assert_eq!(counted.lost, 0, "{counted:?}");
+}
+
+#[test]
 fn blue_and_green_change_places_and_back_without_a_loss() {
     let Some(stage) = stage("rollout = [100]\nkeep = \"1h\"") else { return };
     let load = stage.load(&CLIENTS);

@@ -74,6 +74,15 @@ impl Team {
         format!("{owner}@example.org {}", fs::read_to_string(file.with_extension("pub")).unwrap())
     }
 
+    /// One who has made a release, and one who has cloned it since.
+    fn of_two(&self) -> (Member, Member) {
+        let ann = self.member("ann");
+        ann.release("hello 1\n");
+        git(ann.project.path(), &["push", "-q"]);
+        let bob = self.member("bob");
+        (ann, bob)
+    }
+
     fn member(&self, name: &str) -> Member {
         let project = Project::empty();
         git(self.outside.path(), &["clone", "-q", "far", &project.path().to_string_lossy()]);
@@ -388,10 +397,7 @@ fn a_ledger_that_was_replaced_is_refused() {
 #[test]
 fn what_a_killed_clone_holds_is_unlocked() {
     let team = Team::new();
-    let ann = team.member("ann");
-    ann.release("hello 1\n");
-    git(ann.project.path(), &["push", "-q"]);
-    let bob = team.member("bob");
+    let (ann, bob) = team.of_two();
     assert!(bob.shipway(&["unlock", "staging", "--reason", "x"]).exits(0).stderr.contains("nothing is held there"));
     team.close();
     let mut promote = ann.promotes(&team);
@@ -423,10 +429,7 @@ fn what_a_killed_clone_holds_is_unlocked() {
 #[test]
 fn whoever_is_interrupted_leaves_it_to_the_next_clone() {
     let team = Team::new();
-    let ann = team.member("ann");
-    ann.release("hello 1\n");
-    git(ann.project.path(), &["push", "-q"]);
-    let bob = team.member("bob");
+    let (ann, bob) = team.of_two();
     team.close();
     let promote = ann.promotes(&team);
     kill_process(Pid::from_child(&promote), Signal::INT).unwrap();
@@ -454,10 +457,7 @@ fn whoever_is_interrupted_leaves_it_to_the_next_clone() {
 #[test]
 fn whoever_lost_its_hold_stops() {
     let team = Team::new();
-    let ann = team.member("ann");
-    ann.release("hello 1\n");
-    git(ann.project.path(), &["push", "-q"]);
-    let bob = team.member("bob");
+    let (ann, bob) = team.of_two();
     team.close();
     let promote = ann.promotes(&team);
     bob.shipway(&["unlock", "staging", "--reason", "too slow"]).exits(0);

@@ -124,6 +124,7 @@ pub fn main() -> ExitCode {
 impl App {
     fn run(self, mut screen: Screen) -> Exit {
         screen.choose_colours(self.global.color);
+        screen.quieten(self.global.quiet);
         let result = self.enter().and_then(|()| self.dispatch(&mut screen));
         screen.conclude(result)
     }

@@ -99,7 +99,7 @@ impl Site<'_> {
             }
             other @ (Failing::Usage { .. } | Failing::File(..) | Failing::Waiting(_)) => other,
         })?;
-        screen.say(&format!("{name}: as the commit {} says, by which it was begun", short(commit)));
+        screen.progress(&format!("{name}: as the commit {} says, by which it was begun", short(commit)));
         Ok(Some(elsewhere))
     }
 
@@ -134,7 +134,7 @@ impl Site<'_> {
             };
             match judged {
                 Ok(elsewhere) => {
-                    screen.say(&format!("{name}: as the commit {} says, which was approved", short(&commit)));
+                    screen.progress(&format!("{name}: as the commit {} says, which was approved", short(&commit)));
                     return Ok(Some(Elsewhere { revised: Some(file), ..elsewhere }));
                 }
                 Err(why) => screen.say(&format!("{name}: an approval by the commit {} does not count: {why}", short(&commit))),

@@ -130,7 +130,7 @@ fn turn_back(
     }
     let lock = depot.lock_file(&environment.name)?;
     if lock.try_lock().is_err() {
-        screen.say(&format!("{}: waits for the phase that another process does now", environment.name));
+        screen.progress(&format!("{}: waits for the phase that another process does now", environment.name));
         lock.lock().context("the lock of the environment cannot be had")?;
     }
     let site =

@@ -142,7 +142,7 @@ fn bring(
         return Err(error.into());
     }
     if let Some(ongoing) = &standing.ongoing {
-        screen.say(&format!("{}: going on with what was begun: {}", environment.name, name_of(&history, &ongoing.started.release)));
+        screen.progress(&format!("{}: going on with what was begun: {}", environment.name, name_of(&history, &ongoing.started.release)));
         let begun = site.begun_by(ongoing, screen)?;
         let exit = match &begun {
             Some(begun) => begun.site(&site)?.go_on(&ongoing.deployment, history, screen)?,

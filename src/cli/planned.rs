@@ -20,7 +20,7 @@ use crate::delivery::admission::{Verdict, soak_left};
 use crate::delivery::approval::sign;
 use crate::delivery::command::Told;
 use crate::delivery::drift::Drift;
-use crate::delivery::forecast::{Forecast, forecast, unnoticed};
+use crate::delivery::forecast::{Forecast, Noticed, forecast, unnoticed};
 use crate::delivery::rollout::picture;
 use crate::delivery::staff::Pace;
 use crate::ledger::entry::{Deed, Released, Signed};
@@ -218,13 +218,17 @@ impl Prospect<'_> {
         let mut last = Vec::new();
         match &target.kind {
             Kind::Command(commands) => {
+                let ends = |release: &String, slot: Option<&str>| {
+                    commands.stop.as_ref().map(|stop| format!("{:<9}$ {}", "stop", shown(&stop.command, &self.values(release, slot))))
+                };
+                // What was not seen to end is before another one comes to its slot.
+                let left = slot.as_ref().and_then(|slot| standing.started.get(slot)).filter(|left| **left != self.released.release);
+                lines.extend(left.and_then(|left| ends(left, slot.as_deref())));
                 lines.push(line("start", &commands.start));
                 lines.extend(commands.ready.iter().map(|readiness| ready(readiness, &new)));
                 lines.extend(commands.shift.iter().map(|step| line("shift", step)));
-                if let (Some(stop), Some(serving), true) = (&commands.stop, &standing.serves, slot.is_some()) {
-                    let old = self.values(&serving.release, before_slot.as_deref());
-                    last.push(format!("{:<9}$ {}", "stop", shown(&stop.command, &old)));
-                }
+                let serving = standing.serves.as_ref().filter(|_| slot.is_some());
+                last.extend(serving.and_then(|serving| ends(&serving.release, before_slot.as_deref())));
             }
             Kind::Process(process) => {
                 lines.extend([line("start", &process.start), ready(&process.ready, &new)]);
@@ -250,7 +254,12 @@ impl Prospect<'_> {
     /// Returns the shares of the traffic that the release would get.
     fn weights(&self, standing: &Standing) -> &[u8] {
         // Without slots what is started replaces what serves, and the file says that.
-        if standing.serves.is_some() || self.site.flag().is_some() { &self.site.environment.rollout.weights } else { &[100] }
+        if self.is_tried(standing) { &self.site.environment.rollout.weights } else { &[100] }
+    }
+
+    /// Tells whether it would have to do as well as what is there.
+    fn is_tried(&self, standing: &Standing) -> bool {
+        standing.serves.is_some() || self.site.flag().is_some()
     }
 
     /// Returns what share of the traffic it would get for how long, and how much of it could be lost.
@@ -266,20 +275,21 @@ impl Prospect<'_> {
                 Pause::For(time) => zero_or(time),
             };
             lines.push(format!("rollout  {}; each {pause}", picture(weights, share)));
-            lines.extend(rollout.analysis.iter().map(|analysis| {
-                let command = shown(&analysis.run.command, &values);
-                let count = if analysis.min_samples > 0 { format!(", by {} samples or more", analysis.min_samples) } else { String::new() };
-                format!("analysis $ {command}, every {}{count}", show(analysis.every))
-            }));
-            let risks = unnoticed(environment, weights).into_iter().map(|(weight, time)| match time {
-                Some(time) => format!("{weight} % for up to {}", zero_or(time)),
-                None => format!("{weight} % until somebody notices"),
-            });
-            lines.push(format!("risk     of the requests: {}", risks.collect::<Vec<_>>().join(", ")));
         }
-        if weights.len() == 1 && rollout.analysis.is_some() {
-            lines.push("analysis none: the release gets all of the traffic at once".to_owned());
+        let is_tried = self.is_tried(standing);
+        if let Some(analysis) = rollout.analysis.as_ref().filter(|_| is_tried) {
+            let command = shown(&analysis.run.command, &values);
+            let count = if analysis.min_samples > 0 { format!(", by {} samples or more", analysis.min_samples) } else { String::new() };
+            lines.push(format!("analysis $ {command}, every {}{count}", show(analysis.every)));
+        } else if rollout.analysis.is_some() {
+            lines.push("analysis none: nothing serves that it could be compared with".to_owned());
         }
+        let risks = unnoticed(environment, weights, is_tried).into_iter().map(|(weight, noticed)| match noticed {
+            Noticed::Within(time) => format!("{weight} % for up to {}", zero_or(time)),
+            Noticed::Verified => format!("{weight} % until `verify` has ended"),
+            Noticed::Never => format!("{weight} % until somebody notices"),
+        });
+        lines.push(format!("risk     of the requests: {}", risks.collect::<Vec<_>>().join(", ")));
         if let Some(keep) = rollout.keep.filter(|_| standing.serves.is_some()) {
             lines.push(format!("keep     what serves now, for {}", show(keep)));
         }

@@ -73,7 +73,11 @@ fn try_wait(crew: &Crew<'_>, ready: &Readiness, (told, lost): About<'_>, screen:
             Found::NotYet(why) | Found::Foreign(why) => why,
         };
         if missing.is_none() {
-            screen.say(&format!("{}: waits until it is ready, at most {}: {why}", crew.environment.name, show(ready.within)));
+            screen.progress(&format!(
+                "{}: waits until it is ready, at most {} (not yet: {why})",
+                crew.environment.name,
+                show(ready.within)
+            ));
         }
         if Instant::now() >= deadline {
             // A question that was cut short says less than the answer before it.

@@ -25,6 +25,8 @@ pub(super) struct Screen {
     pub(super) err_theme: Theme,
     /// The language of who reads it; here nobody is commanded.
     pub(super) dialect: Dialect,
+    /// Nothing is to be said but failures, and what is waited for.
+    is_quiet: bool,
 }
 
 impl Screen {
@@ -36,7 +38,13 @@ impl Screen {
             out_theme: plain,
             err_theme: plain,
             dialect: Dialect::of(|name| std::env::var(name).ok(), Path::new("/")).silent(),
+            is_quiet: false,
         }
+    }
+
+    /// From here on says nothing about what goes on, where it is to be quiet.
+    pub(super) fn quieten(&mut self, is_quiet: bool) {
+        self.is_quiet = is_quiet;
     }
 
     /// Decides on colours: by the flag, else `NO_COLOR`, else `CLICOLOR_FORCE`, else where a terminal is.
@@ -98,6 +106,13 @@ impl Screen {
     /// Writes a line about what was done.
     pub(super) fn say(&mut self, message: &str) {
         self.tell(message);
+    }
+
+    /// Writes a line about what goes on, or went well.
+    pub(super) fn progress(&mut self, message: &str) {
+        if !self.is_quiet {
+            self.say(message);
+        }
     }
 
     /// Writes a warning.

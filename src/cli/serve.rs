@@ -16,7 +16,7 @@ use super::project::Project;
 use super::screen::Screen;
 use super::signals;
 use super::site::name_of;
-use super::supervised::place;
+use super::supervised::{end, place};
 use crate::base::text::{count, visible};
 use crate::exec::cancel::Interruption;
 use crate::exec::detached::detach;
@@ -48,6 +48,9 @@ pub(super) struct Serve {
     /// End it, with all that it serves; what that is it serves again when it is started again
     #[arg(long, group = "what")]
     stop: bool,
+    /// Not its own supervisor, but that of a trial of this target, whose commands get what those of the environment get
+    #[arg(long, value_name = "TARGET", hide = true)]
+    trial: Option<String>,
     /// For people, or one JSON object; of --status
     #[arg(long, env = "SHIPWAY_FORMAT", value_name = "FORMAT", default_value = "text")]
     format: Format,
@@ -57,15 +60,17 @@ pub(super) struct Serve {
 pub(super) fn serve(global: &Global, arguments: &Serve, screen: &mut Screen) -> Result<Exit, Failing> {
     let project = Project::load(global)?;
     let environment = find(&project, &arguments.environment)?;
-    let target = project.pipeline.delivery.target_of(environment);
+    let (delivery, trial) = (&project.pipeline.delivery, arguments.trial.as_deref());
+    let tried = trial.and_then(|name| delivery.targets.iter().find(|target| &*target.name == name));
+    let target = tried.unwrap_or_else(|| delivery.target_of(environment));
     let Kind::Process(process) = &target.kind else {
         let message = format!("the target `{}` of `{}` is not of the kind `process`", target.name, environment.name);
         return Err(Failing::usage_with_help(message, "only such a one has a listener to be kept"));
     };
     let repository = repository_of(&project)?;
-    let (place, name) = (place(&own_folder(&repository)?, environment), &environment.name);
+    let (place, name) = (place(&own_folder(&repository)?, environment, trial), &environment.name);
     if arguments.detach {
-        return start(&project, &place, name, screen);
+        return start(&project, &place, name, trial, screen);
     }
     if arguments.status {
         return show(&repository, &place, name, arguments.format, screen);
@@ -98,7 +103,7 @@ fn explain(error: &StartError, name: &str) -> Failing {
 }
 
 /// Starts a supervisor that outlives this process.
-fn start(project: &Project, place: &Place, name: &str, screen: &mut Screen) -> Result<Exit, Failing> {
+fn start(project: &Project, place: &Place, name: &str, trial: Option<&str>, screen: &mut Screen) -> Result<Exit, Failing> {
     let served = |sight: &Sight| {
         format!("{name}: the process {} listens on {}; its log is `{}`", sight.pid, sight.listen, visible(&sight.log.to_string_lossy()))
     };
@@ -108,7 +113,8 @@ fn start(project: &Project, place: &Place, name: &str, screen: &mut Screen) -> R
     }
     let program = std::env::current_exe().context("it is not known which program this is")?;
     let file = project.root.join(&project.file);
-    let arguments = [OsStr::new("--file"), file.as_os_str(), OsStr::new("serve"), OsStr::new(name)];
+    let mut arguments = vec![OsStr::new("--file"), file.as_os_str(), OsStr::new("serve"), OsStr::new(name)];
+    arguments.extend(trial.iter().flat_map(|target| ["--trial", *target]).map(OsStr::new));
     let mut child = detach(&program, &arguments).context("the supervisor cannot be started")?;
     loop {
         // It may be another one's, who was faster.
@@ -136,24 +142,13 @@ fn start(project: &Project, place: &Place, name: &str, screen: &mut Screen) -> R
 }
 
 fn stop(place: &Place, name: &str, screen: &mut Screen) -> Result<Exit, Failing> {
-    let mut was_there = false;
-    loop {
-        match place.ask(&Request::End) {
-            Ok(sight) if !was_there => {
-                screen.say(&format!("{name}: the process {} ends, with {}", sight.pid, count(sight.leaving.len(), "release")));
-                was_there = true;
-            }
-            Ok(_) => {}
-            Err(AskError::Absent) => {
-                let line =
-                    if was_there { "it has ended; what it served it serves again when it is started again" } else { "no supervisor runs" };
-                screen.say(&format!("{name}: {line}"));
-                return Ok(Exit::Passed);
-            }
-            Err(error) => return Err(anyhow::Error::new(error).into()),
-        }
-        std::thread::sleep(TICK);
-    }
+    let begins = |sight: &Sight| {
+        screen.say(&format!("{name}: the process {} ends, with {}", sight.pid, count(sight.leaving.len(), "release")));
+    };
+    let was_there = end(place, begins).map_err(anyhow::Error::new)?;
+    let line = if was_there { "it has ended; what it served it serves again when it is started again" } else { "no supervisor runs" };
+    screen.say(&format!("{name}: {line}"));
+    Ok(Exit::Passed)
 }
 
 fn show(repository: &Repository, place: &Place, name: &str, format: Format, screen: &mut Screen) -> Result<Exit, Failing> {

@@ -37,7 +37,9 @@ use crate::ledger::shared::Reach;
 use crate::ledger::standing::{Lease, Standing};
 use crate::model::environment::Environment;
 use crate::model::outcome::Exit;
+use crate::model::stage::Step;
 use crate::model::target::{Commands, Kind};
+use crate::supervisor::place::Place;
 
 /// The folder of releases that targets of commands are told of.
 const UNPACKED: &str = "unpacked";
@@ -186,7 +188,7 @@ impl Site<'_> {
             }
         };
         let verb = if cause == Cause::Rollback { "rolls back to" } else { "gets" };
-        screen.say(&format!("{} {verb} {}", self.environment.name, visible(&released.name)));
+        screen.progress(&format!("{} {verb} {}", self.environment.name, visible(&released.name)));
         self.go_on(&ongoing.deployment, history, screen)
     }
 
@@ -205,7 +207,7 @@ impl Site<'_> {
             return self.conclude(left, false, screen);
         }
         let (_, line) = self.outcome(left, false)?;
-        screen.say(&line);
+        screen.progress(&line);
         Ok(Exit::Passed)
     }
 
@@ -242,10 +244,10 @@ impl Site<'_> {
 
     fn conclude(&self, left: Left, is_rollback: bool, screen: &mut Screen) -> Result<Exit, Failing> {
         let (exit, line) = self.outcome(left, is_rollback)?;
-        if matches!(exit, Exit::Passed | Exit::Waiting | Exit::Interrupted(_)) {
-            screen.say(&line);
-        } else {
-            screen.complain(&line, None);
+        match exit {
+            Exit::Passed => screen.progress(&line),
+            Exit::Waiting | Exit::Interrupted(_) => screen.say(&line),
+            Exit::Failed | Exit::Usage | Exit::Surroundings | Exit::RolledBack | Exit::RollbackFailed => screen.complain(&line, None),
         }
         Ok(exit)
     }
@@ -368,30 +370,33 @@ impl Site<'_> {
 
     pub(super) fn target<'t>(&'t self, crew: &'t Crew<'t>, screen: &'t RefCell<&mut Screen>) -> Result<Box<dyn Target + 't>, Failing> {
         // Of each environment its own: what one does not need any more another may.
-        self.target_in(self.depot.folder()?.join(UNPACKED).join(&*self.environment.name), crew, screen)
+        let supervisor = (self.place()?, self.serve(None)?);
+        Ok(self.target_in(self.depot.folder()?.join(UNPACKED).join(&*self.environment.name), supervisor, crew, screen))
     }
 
-    /// The same, with the files of releases in `folder` where the target does not say where they lie.
+    /// The same, with the files of releases in `folder` where the target does not say where they lie, and with this supervisor, which the step
+    /// starts, where it needs one.
     pub(super) fn target_in<'t>(
         &'t self,
         folder: PathBuf,
+        supervisor: (Place, Step),
         crew: &'t Crew<'t>,
         screen: &'t RefCell<&mut Screen>,
-    ) -> Result<Box<dyn Target + 't>, Failing> {
+    ) -> Box<dyn Target + 't> {
         match self.kind() {
             Kind::Directory(directory) => {
                 let root = self.project.kept.join(Path::new(&directory.path));
-                Ok(Box::new(Directory::new(root, directory.retain as usize, &self.depot.vault)))
+                Box::new(Directory::new(root, directory.retain as usize, &self.depot.vault))
             }
             Kind::Command(commands) => {
                 let hands = Box::new(Crewed { crew, screen, rest: Rest::default() });
-                Ok(Box::new(Command::new(commands, &self.environment.name, folder, &self.depot.vault, hands)))
+                Box::new(Command::new(commands, &self.environment.name, folder, &self.depot.vault, hands))
             }
-            Kind::Flag(flag) => Ok(Box::new(Flag::new(self.project.kept.join(&flag.file), &flag.flag, folder, &self.depot.vault))),
+            Kind::Flag(flag) => Box::new(Flag::new(self.project.kept.join(&flag.file), &flag.flag, folder, &self.depot.vault)),
             Kind::Process(process) => {
-                let (files, supervisor) = ((folder, &self.depot.vault), (self.place()?, self.serve()?));
+                let files = (folder, &self.depot.vault);
                 let hands = Box::new(Crewed { crew, screen, rest: Rest::default() });
-                Ok(Box::new(Process::new(process, &self.environment.name, files, supervisor, hands)))
+                Box::new(Process::new(process, &self.environment.name, files, supervisor, hands))
             }
         }
     }

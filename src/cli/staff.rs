@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::crew::{Crew, Task};
 use super::screen::Screen;
 use super::signals::{self, Rest};
+use crate::base::placeholder::fill;
 use crate::base::program::plain;
 use crate::base::text::visible;
 use crate::delivery::analysis::Look;
@@ -102,7 +103,8 @@ impl Staff for Crewed<'_, '_> {
         if let Err(error) = heard {
             return Ok(unsure(format!("what it says cannot be read: {}", plain(&error))));
         }
-        let shown = visible(&analysis.run.command.show()).into_owned();
+        let command = analysis.run.command.with_texts(|text| fill(text, |name| told.get(name).map(String::as_str)));
+        let shown = visible(&command.show()).into_owned();
         Ok(answer(exit, &String::from_utf8_lossy(&printed), failure.as_ref(), &shown))
     }
 
@@ -121,7 +123,7 @@ impl Staff for Crewed<'_, '_> {
     }
 
     fn say(&mut self, line: &str) {
-        self.screen.borrow_mut().say(&format!("{}: {line}", self.crew.environment.name));
+        self.screen.borrow_mut().progress(&format!("{}: {line}", self.crew.environment.name));
     }
 
     fn warn(&mut self, line: &str) {

@@ -42,6 +42,9 @@ pub(super) struct Log {
     /// Only what is about this environment
     #[arg(value_name = "ENV")]
     environment: Option<String>,
+    /// Only so many, of the newest
+    #[arg(short = 'n', long, value_name = "N")]
+    limit: Option<usize>,
     /// For people, or one JSON object a line
     #[arg(long, env = "SHIPWAY_FORMAT", value_name = "FORMAT", default_value = "text")]
     format: Format,
@@ -107,7 +110,7 @@ fn seen(
 ) -> Result<Result<Option<Drift>, Exit>, Failing> {
     let is_free = match project.pipeline.delivery.target_of(environment).kind {
         Kind::Directory(_) => true,
-        Kind::Process(_) => place(&depot.folder()?, environment).is_kept(),
+        Kind::Process(_) => place(&depot.folder()?, environment, None).is_kept(),
         Kind::Command(_) | Kind::Flag(_) => false,
     };
     if is_asked {
@@ -223,7 +226,7 @@ pub(super) fn log(global: &Global, arguments: &Log, screen: &mut Screen) -> Resu
         // One that the file has no more may have been there once.
         find(&project, name)?;
     }
-    for recorded in history.entries.iter().rev().filter(is_meant) {
+    for recorded in history.entries.iter().rev().filter(is_meant).take(arguments.limit.unwrap_or(usize::MAX)) {
         let entry = &recorded.entry;
         if arguments.format == Format::Json {
             let mut object = serde_json::to_value(entry).unwrap_or_default();

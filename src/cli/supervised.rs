@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 
@@ -20,12 +21,34 @@ use crate::model::target::{Kind, Process};
 use crate::supervisor::place::{AskError, Place};
 use crate::supervisor::request::{Request, Sight};
 
-/// The folder of the supervisors.
+/// The folder of the supervisors of environments, and that of those of targets that are tried.
 const SUPERVISORS: &str = "serve";
+const TRIED: &str = "serve-tested";
 
-/// Returns where the supervisor of an environment is, in our folder.
-pub(super) fn place(own: &Path, environment: &Environment) -> Place {
-    Place::new(own.join(SUPERVISORS).join(&*environment.name))
+/// How often it is looked whether one has ended.
+const TICK: Duration = Duration::from_millis(10);
+
+/// Returns where the supervisor of an environment is, in our folder; or that of a trial of the target of this name.
+pub(super) fn place(own: &Path, environment: &Environment, trial: Option<&str>) -> Place {
+    Place::new(trial.map_or_else(|| own.join(SUPERVISORS).join(&*environment.name), |target| own.join(TRIED).join(target)))
+}
+
+/// Ends a supervisor and all that it serves, and waits until it has ended; `begins` is told what ends. Tells whether one was there.
+///
+/// # Errors
+/// Where it cannot be asked.
+pub(super) fn end(place: &Place, mut begins: impl FnMut(&Sight)) -> Result<bool, AskError> {
+    let mut was_there = false;
+    loop {
+        match place.ask(&Request::End) {
+            Ok(sight) if !was_there => begins(&sight),
+            Ok(_) => {}
+            Err(AskError::Absent) => return Ok(was_there),
+            Err(error) => return Err(error),
+        }
+        was_there = true;
+        std::thread::sleep(TICK);
+    }
 }
 
 impl Site<'_> {
@@ -36,18 +59,19 @@ impl Site<'_> {
 
     /// Returns where its supervisor is.
     pub(super) fn place(&self) -> Result<Place, Failing> {
-        Ok(place(&self.depot.folder()?, self.environment))
+        Ok(place(&self.depot.folder()?, self.environment, None))
     }
 
-    /// Returns the step that starts its supervisor.
-    pub(super) fn serve(&self) -> Result<Step, Failing> {
+    /// Returns the step that starts its supervisor, or that of a trial of the target of this name.
+    pub(super) fn serve(&self, trial: Option<&str>) -> Result<Step, Failing> {
         let text = |path: PathBuf| {
             path.into_os_string().into_string().map_err(|path| anyhow::anyhow!("`{}` is not text in UTF-8", path.display()))
         };
         let program = text(std::env::current_exe().context("it is not known which program this is")?)?;
         let file = text(self.project.root.join(&self.project.file))?;
-        let words = [&*program, "--file", &*file, "serve", &*self.environment.name, "--detach"].map(str::to_owned);
-        let command = Command::Argv(words.to_vec());
+        let words = [&*program, "--file", &*file, "serve", &*self.environment.name, "--detach"];
+        let words = words.into_iter().chain(trial.iter().flat_map(|target| ["--trial", *target]));
+        let command = Command::Argv(words.map(str::to_owned).collect());
         Ok(Step { label: "serve".into(), command, dir: String::new(), env: BTreeMap::new(), timeout: None, retries: 0 })
     }
 
@@ -125,8 +149,8 @@ impl Site<'_> {
         if standing.serves.is_none() || !self.is_gone()? {
             return Ok(());
         }
-        screen.say(&format!("{}: its supervisor had ended, and is started again", self.environment.name));
-        let (step, told) = (self.serve()?, Told::new());
+        screen.progress(&format!("{}: its supervisor had ended, and is started again", self.environment.name));
+        let (step, told) = (self.serve(None)?, Told::new());
         let task = Task { phase: &step.label, steps: std::slice::from_ref(&step), told: &told, lets_stay: true, again: None };
         if let Err(TargetError::Failed(why)) = self.crew()?.run(&task, screen) {
             screen.warn(&format!("{}: it cannot be started: {why}", self.environment.name));

@@ -4,7 +4,6 @@ use std::cell::RefCell;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use jiff::Timestamp;
 use serde_json::json;
 
 use super::deploy::{find, take_lock};
@@ -15,6 +14,7 @@ use super::project::Project;
 use super::screen::Screen;
 use super::signals;
 use super::site::{Site, name_of};
+use super::supervised::{end, place};
 use crate::base::nearest;
 use crate::base::text::{count, visible};
 use crate::delivery::drift::Drift;
@@ -24,7 +24,7 @@ use crate::delivery::staff::Pace;
 use crate::delivery::target::Candidate;
 use crate::delivery::verdict::{Check, Verdict, judge, words};
 use crate::ledger::history::History;
-use crate::ledger::standing::{Serving, Standing};
+use crate::ledger::standing::Standing;
 use crate::model::environment::Environment;
 use crate::model::outcome::Exit;
 use crate::model::service::Address;
@@ -55,9 +55,10 @@ struct Test {
     /// Which target
     #[arg(value_name = "NAME")]
     target: String,
-    /// The address at which users reach what the target serves, asked all the time; the two releases must answer differently there
+    /// The address at which users reach what the target serves, asked all the time; the two releases must answer differently there [default: of a
+    /// process, where it listens]
     #[arg(long, value_name = "URL", value_parser = read_address)]
-    url: Address,
+    url: Option<Address>,
     /// What tells answers apart is this field of their head, not their body
     #[arg(long, value_name = "NAME")]
     header: Option<String>,
@@ -82,6 +83,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
     let project = Project::load(global)?;
     let depot = Depot::open(&project, screen)?;
     let id = target(&project, &test.target)?;
+    let url = url(&project.pipeline.delivery.targets[id.0 as usize].kind, test)?;
     let environments = &project.pipeline.delivery.environments;
     let users: Vec<&Environment> = environments.iter().filter(|environment| environment.target == id).collect();
     let named = test.environment.as_deref().map(|name| find(&project, name)).transpose()?;
@@ -111,7 +113,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
     let head = repository.head()?.ok_or_else(|| anyhow::anyhow!("delivery is done from a commit, and there is none yet"))?;
     let site =
         Site { global, project: &project, depot: &depot, environment: &environment, head, pace: Pace::Through, revised: None, _lock: None };
-    try_out(&site, &history, test, screen)
+    try_out(&site, &history, test, &url, screen)
 }
 
 /// Returns the place of the target of this name, which must be one that can be tried.
@@ -124,10 +126,11 @@ fn target(project: &Project, name: &str) -> Result<TargetId, Failing> {
     };
     let can_be = match &targets[place].kind {
         Kind::Command(commands) => commands.shift.is_some() && !commands.slots.is_empty(),
-        Kind::Directory(_) | Kind::Flag(_) | Kind::Process(_) => false,
+        Kind::Process(_) => true,
+        Kind::Directory(_) | Kind::Flag(_) => false,
     };
     if !can_be {
-        let help = "one of the kind `command` with `slots` and a `shift` can be";
+        let help = "one of the kind `process`, or `command` with `slots` and a `shift`, can be";
         return Err(Failing::usage_with_help(format!("the target `{}` cannot be tested under load", visible(name)), help));
     }
     Ok(TargetId(u32::try_from(place).unwrap_or(u32::MAX)))
@@ -142,6 +145,22 @@ fn in_use(history: &History, environment: &Environment) -> Option<String> {
     ongoing.or(lost).or(serving).or_else(|| kept.map(|_| "a release is kept".to_owned()))
 }
 
+/// Returns the address that is asked.
+fn url(kind: &Kind, test: &Test) -> Result<Address, Failing> {
+    let default = || {
+        let Kind::Process(process) = kind else { return None };
+        let listen = process.listen;
+        // Whoever listens everywhere can be asked here.
+        let host = if listen.ip().is_unspecified() { "127.0.0.1".to_owned() } else { listen.ip().to_string() };
+        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        Address::parse(&format!("http://{host}:{}/", listen.port())).ok()
+    };
+    test.url.clone().or_else(default).ok_or_else(|| {
+        let help = "`--url http://127.0.0.1:8080/` is the address at which users reach what the target serves";
+        Failing::usage_with_help("it is not known where clients are to ask", help)
+    })
+}
+
 /// Returns the newest release and the one before it, or the only one twice, in the two slots of the target; the older one first.
 fn candidates(site: &Site<'_>, history: &History) -> Result<[Candidate; 2], Failing> {
     let releases = history.releases();
@@ -149,59 +168,65 @@ fn candidates(site: &Site<'_>, history: &History) -> Result<[Candidate; 2], Fail
         return Err(Failing::usage_with_help("there is nothing to test the target with", "`shipway release` makes a release"));
     };
     let old = releases.get(1).map_or(new, |(_, old)| old);
-    let mut standing = Standing::default();
-    let (first, _) = site.slots(&standing);
-    let (release, slot) = (old.release.clone(), first.clone());
-    standing.serves = Some(Serving { release, slot, deployment: String::new(), since: Timestamp::now(), is_verified: true });
-    let (second, _) = site.slots(&standing);
-    let candidate = |id: &str, slot: Option<String>| site.candidate(id, slot.as_deref()).map_err(|error| anyhow::anyhow!(error));
-    Ok([candidate(&old.release, first)?, candidate(&new.release, second)?])
+    let first = site.kind().slot_beside(None);
+    let candidate = |id: &str, slot: Option<&str>| site.candidate(id, slot).map_err(|error| anyhow::anyhow!(error));
+    Ok([candidate(&old.release, first)?, candidate(&new.release, site.kind().slot_beside(first))?])
 }
 
 /// Makes the trial, and shows what came of it.
-fn try_out(site: &Site<'_>, history: &History, test: &Test, screen: &mut Screen) -> Result<Exit, Failing> {
+fn try_out(site: &Site<'_>, history: &History, test: &Test, url: &Address, screen: &mut Screen) -> Result<Exit, Failing> {
     let releases = candidates(site, history)?;
     let places = [0, 1].map(|place| releases[place].slot.as_ref().map_or("", |slot| slot.name.as_str()));
     let crew = site.quiet_crew()?;
-    let folder = site.depot.folder()?.join(TESTED).join(&test.target);
+    let own = site.depot.folder()?;
+    let place = place(&own, site.environment, Some(&test.target));
+    // That of one that was killed may have anything in its slots.
+    end(&place, |_| {}).map_err(anyhow::Error::new)?;
     let outcome = {
         let shared = RefCell::new(&mut *screen);
-        let mut target = site.target_in(folder, &crew, &shared)?;
+        let supervisor = (place.clone(), site.serve(Some(&test.target))?);
+        let mut target = site.target_in(own.join(TESTED).join(&test.target), supervisor, &crew, &shared);
         let name = visible(&test.target);
         let drill = Drill {
             target: &mut *target,
             releases: [&releases[0], &releases[1]],
-            load: &|| Load::begin(&test.url, test.header.as_deref(), &CLIENTS),
+            load: &|| Load::begin(url, test.header.as_deref(), &CLIENTS),
             requests: test.requests,
             signal: &signals::came,
-            say: &mut |act, times| shared.borrow_mut().say(&format!("{name}: {}", words(act, times, places))),
+            say: &mut |act, times| shared.borrow_mut().progress(&format!("{name}: {}", words(act, times, places))),
         };
-        drill.run().context("there are no clients to be had")?
+        drill.run()
     };
+    let is_ended = end(&place, |_| {}).map_err(anyhow::Error::new)?;
+    let mut outcome = outcome.context("there are no clients to be had")?;
+    if is_ended {
+        // All that it served has ended with it.
+        outcome.left.clear();
+    }
     let drift = |side, observed: &_| {
         let id = &releases[usize::from(side == Side::New)].id;
         Drift::of(Ok(Clone::clone(observed)), Some(id), history).unwrap_or_else(|error| Drift::unknown(error.to_string()))
     };
     let checks = judge(&outcome.seen, places, drift);
     let named = [0, 1].map(|place| (name_of(history, &releases[place].id), places[place]));
-    Ok(show(test, &named, &checks, &outcome, screen))
+    Ok(show(test, url, &named, &checks, &outcome, screen))
 }
 
 /// Shows what came of a trial; returns what to exit with.
-fn show(test: &Test, releases: &[(String, &str); 2], checks: &[Check], outcome: &Outcome, screen: &mut Screen) -> Exit {
+fn show(test: &Test, url: &Address, releases: &[(String, &str); 2], checks: &[Check], outcome: &Outcome, screen: &mut Screen) -> Exit {
     let failed = checks.iter().filter(|check| check.verdict == Verdict::Failed).count();
     let has_passed = failed == 0 && outcome.signal.is_none() && outcome.left.is_empty();
     let (asked, lost) = (outcome.counted.answered() + outcome.counted.lost, outcome.counted.lost);
     if test.format == Format::Json {
         let releases: Vec<_> = releases.iter().map(|(name, slot)| json!({ "name": name, "slot": slot })).collect();
         let object = json!({
-            "target": test.target, "url": test.url.text, "releases": releases, "checks": checks,
+            "target": test.target, "url": url.text, "releases": releases, "checks": checks,
             "requests": asked, "lost": lost, "left": outcome.left, "passed": has_passed,
         });
         screen.print(&format!("{object}\n"));
     } else {
         let [(old, blue), (new, green)] = releases;
-        screen.show(&format!("{old} in `{blue}`, {new} in `{green}`, asked for at {}\n", visible(&test.url.text)));
+        screen.show(&format!("{old} in `{blue}`, {new} in `{green}`, asked for at {}\n", visible(&url.text)));
         let width = checks.iter().map(|check| check.check.chars().count()).max().unwrap_or(0);
         for Check { check, verdict, said } in checks {
             let theme = screen.out_theme;

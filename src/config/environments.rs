@@ -110,6 +110,11 @@ impl<'f> Environments<'f> {
         // Where a release goes is not settled while it is asked whether it may.
         let gates = list("gates", KNOWN);
         let rollout = rollout(&mut builder, fields, on_abort, &known);
+        if rollout.pause == Pause::Manual && rollout.weights == [100] && self.tables[place].1.values.contains_key("pause") {
+            let message = "nothing waits for `resume`: the release gets all of the traffic at once";
+            let help = "rollout = [0, 100] starts it and waits before users see it";
+            builder.problems.push(Diagnostic::error(message, fields.span("pause"), "of no use").help(help));
+        }
         if let Some(target) = target.map(|id| &self.targets[id.0 as usize].1) {
             check_room(&rollout, target, fields, builder.problems);
         }
@@ -251,13 +256,13 @@ fn rollout(builder: &mut Builder<'_>, fields: &Fields, on_abort: Vec<crate::mode
 
 fn weights(fields: &Fields, problems: &mut Vec<Diagnostic>) -> Vec<u8> {
     let Some(counts) = fields.counts("rollout") else { return vec![100] };
-    let weights: Vec<u8> =
-        counts.iter().filter_map(|count| u8::try_from(count.value).ok().filter(|weight| (1..=100).contains(weight))).collect();
+    let weights: Vec<u8> = counts.iter().filter_map(|count| u8::try_from(count.value).ok().filter(|weight| *weight <= 100)).collect();
     let rises = weights.windows(2).all(|pair| pair[0] < pair[1]);
     if weights.len() == counts.len() && rises && weights.last() == Some(&100) {
         return weights;
     }
-    let help = "shares of the traffic in percent, each more than the one before, the last 100: [5, 25, 50, 100]";
+    let help = "shares of the traffic in percent, each more than the one before, the last 100: [5, 25, 50, 100]; a first one of 0 is looked at \
+                before users see it";
     problems.push(Diagnostic::error("`rollout` does not lead to 100", fields.span("rollout"), "not a rollout").help(help));
     vec![100]
 }

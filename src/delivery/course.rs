@@ -157,7 +157,7 @@ mod tests {
             reason: None,
             accepted_drift: None,
         };
-        let phasing = |phase| Phasing { environment: environment.clone(), deployment: deployment.clone(), phase };
+        let phasing = |phase| Phasing { environment: environment.clone(), deployment: deployment.clone(), phase, reason: None };
         let (doing, done) = (|phase| Deed::Doing(phasing(phase)), |phase| Deed::Done(phasing(phase)));
         let looked =
             Looked { environment: environment.clone(), deployment: deployment.clone(), weight: 5, answer: Answer::Unsure, reason: None };

@@ -176,7 +176,12 @@ impl Drill<'_> {
             }
         }
         if let (Some(load), Some(weight), None) = (load, weight, &broken) {
-            seen.measured = Some((weight, load.measure(self.requests, || (self.signal)().is_none())));
+            let tally = load.measure(self.requests, || (self.signal)().is_none());
+            if tally.answered() == 0 && act == Act::Start(Side::Old) && (self.signal)().is_none() {
+                // Where nobody is heard from the beginning, nothing else can be seen.
+                broken = Some(Broken::Failed);
+            }
+            seen.measured = Some((weight, tally));
         }
         if let (Some(load), Some(before)) = (load, before) {
             let counted = load.counted();

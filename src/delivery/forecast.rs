@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::rollout::is_watched_at;
 use crate::model::environment::{Environment, Pause};
 use crate::model::stage::Step;
 use crate::model::target::Kind;
@@ -27,7 +28,8 @@ pub fn forecast(environment: &Environment, kind: &Kind, soak: Duration, weights:
     // Each gate is asked by itself.
     let gates = all(environment.admission.gates.iter().map(|gate| of(std::slice::from_ref(gate))));
     let back = if has_before { all([start, shift, verify, stop]) } else { all([shift, stop]) };
-    let (least, most) = (held(environment, weights, false), held(environment, weights, true));
+    let is_tried = has_before || matches!(kind, Kind::Flag(_));
+    let (least, most) = (held(environment, weights, is_tried, false), held(environment, weights, is_tried, true));
     let shortest = soak.saturating_add(least.unwrap_or_default());
     let shifts = all(weights.iter().map(|_| shift));
     Forecast { shortest, longest: all([Some(soak), gates, of(&environment.provision), start, shifts, most, verify, stop]), back }
@@ -49,8 +51,8 @@ fn moves(kind: &Kind, of: &dyn Fn(&[Step]) -> Option<Duration>) -> (Option<Durat
     }
 }
 
-/// Returns how long the release has no more than these shares: at least, or at most.
-fn held(environment: &Environment, weights: &[u8], is_most: bool) -> Option<Duration> {
+/// Returns for how long the release is held at these shares: at least, or at most.
+fn held(environment: &Environment, weights: &[u8], is_tried: bool, is_most: bool) -> Option<Duration> {
     let rollout = &environment.rollout;
     let one = match rollout.pause {
         Pause::Manual if is_most => None,
@@ -63,20 +65,40 @@ fn held(environment: &Environment, weights: &[u8], is_most: bool) -> Option<Dura
         let look = within(std::slice::from_ref(&analysis.run), environment.timeout)?;
         Some(look.saturating_add(analysis.every.max(look).saturating_mul(looks)))
     });
-    all(weights.iter().filter(|weight| **weight < 100).map(|_| all([one, more])))
+    let paused = all(weights.iter().filter(|weight| **weight < 100).map(|_| one));
+    let watched = all(weights.iter().filter(|weight| is_tried && is_watched_at(weights, **weight)).map(|_| more));
+    all([paused, watched])
 }
 
-/// Returns for each share of the traffic below all how long a release that does not work may have it before that is noticed; `None` where nothing
-/// says.
-pub fn unnoticed(environment: &Environment, weights: &[u8]) -> Vec<(u8, Option<Duration>)> {
+/// When it is noticed that a release does not work which has a share of the traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noticed {
+    /// After this time at most, beside that of the command which looks.
+    Within(Duration),
+    /// When the steps of `verify` have ended, which have no limit.
+    Verified,
+    /// Nothing says.
+    Never,
+}
+
+/// Returns for each share of the traffic when it is noticed that a release does not work which has it; `is_tried` tells whether there is another one,
+/// beside which an analysis looks at it. A share of nothing is none.
+pub fn unnoticed(environment: &Environment, weights: &[u8], is_tried: bool) -> Vec<(u8, Noticed)> {
     let rollout = &environment.rollout;
-    let time = match (&rollout.analysis, rollout.pause) {
+    let looked = rollout.analysis.as_ref().filter(|_| is_tried);
+    let looked = looked.map(|analysis| Noticed::Within(analysis.every.saturating_mul(analysis.failures.saturating_add(1))));
+    let shared = match (looked, rollout.pause) {
         // It is asked only when somebody comes.
-        (_, Pause::Manual) => None,
-        (Some(analysis), Pause::For(_)) => Some(analysis.every.saturating_mul(analysis.failures.saturating_add(1))),
-        (None, Pause::For(time)) => Some(time),
+        (_, Pause::Manual) => Noticed::Never,
+        (Some(noticed), Pause::For(_)) => noticed,
+        (None, Pause::For(time)) => Noticed::Within(time),
     };
-    weights.iter().filter(|weight| **weight < 100).map(|weight| (*weight, time)).collect()
+    let at_all = match (looked.filter(|_| is_watched_at(weights, 100)), environment.verify.as_slice()) {
+        (Some(noticed), _) => noticed,
+        (None, []) => Noticed::Never,
+        (None, verify) => within(verify, environment.timeout).map_or(Noticed::Verified, Noticed::Within),
+    };
+    weights.iter().filter(|weight| **weight > 0).map(|weight| (*weight, if *weight < 100 { shared } else { at_all })).collect()
 }
 
 /// Returns the time after which steps that have this limit together have ended.

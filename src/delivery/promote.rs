@@ -132,8 +132,9 @@ impl Deployment<'_> {
                     return Ok(Moved::On(begun));
                 }
                 match self.work(ongoing, |deployment| deployment.perform(phase, ongoing, standing, &begun)) {
-                    Ok(()) => {
-                        let done = self.record(ongoing, step, now, || Deed::Done(self.phasing(name, phase)))?;
+                    Ok(reason) => {
+                        let done = self
+                            .record(ongoing, step, now, || Deed::Done(Phasing { reason: reason.clone(), ..self.phasing(name, phase) }))?;
                         self.after(phase, name, done)
                     }
                     Err(TargetError::Interrupted(signal)) => self.interrupted(ongoing, signal),
@@ -303,14 +304,15 @@ impl Deployment<'_> {
         })
     }
 
-    fn perform(&mut self, phase: Phase, ongoing: &Ongoing, standing: &Standing, history: &History) -> Result<(), TargetError> {
-        let (stays, _) = ways(ongoing);
+    /// Does what a phase asks for; returns why it did not work, where that is no reason to go back.
+    fn perform(&mut self, phase: Phase, ongoing: &Ongoing, standing: &Standing, history: &History) -> Result<Option<String>, TargetError> {
+        let (stays, goes) = ongoing.ways();
         let (id, slot) = stays.unwrap_or((&ongoing.started.release, ongoing.started.slot.as_deref()));
         if phase == Phase::Stop {
             return self.stop(ongoing, standing);
         }
         if phase == Phase::Tell {
-            return self.tell(ongoing);
+            return self.tell(ongoing).map(|()| None);
         }
         let release = (self.find)(id, slot).map_err(TargetError::Failed)?;
         match phase {
@@ -319,13 +321,35 @@ impl Deployment<'_> {
                 let comes_back = ongoing.turned.is_some() || ongoing.started.cause == Cause::Rollback;
                 self.staff.verify(&release, history.proof(self.environment, id).filter(|_| comes_back))
             }
-            Phase::Start => self.target.start(&release),
+            Phase::Start => {
+                if goes.is_none_or(|(_, other)| other != slot) {
+                    self.clear(&release, ongoing, standing, history)?;
+                }
+                self.target.start(&release)
+            }
             Phase::Shift(weight) => {
                 self.target.shift(&release, weight)?;
                 if weight == 100 { self.check(&release, history) } else { Ok(()) }
             }
             Phase::Analyse(_) | Phase::Stop | Phase::Tell => Ok(()),
         }
+        .map(|()| None)
+    }
+
+    /// Ends what may still run in the slot of `release`: what asks there whether the new one is ready could be answered by it.
+    fn clear(&mut self, release: &Candidate, ongoing: &Ongoing, standing: &Standing, history: &History) -> Result<(), TargetError> {
+        let slot = release.slot.as_ref().map(|slot| slot.name.as_str());
+        let left = slot.and_then(|slot| standing.started.get(slot)).filter(|left| **left != release.id);
+        let Some(left) = left else { return Ok(()) };
+        let gone = (self.find)(left, slot).map_err(TargetError::Failed)?;
+        let stopped = self.target.stop(Some(&gone), &kept(ongoing, standing));
+        stopped.map_err(|error| match error {
+            TargetError::Failed(why) => {
+                let name = history.release(left).map_or(left.as_str(), |(_, released)| released.name.as_str());
+                TargetError::Failed(format!("{} may still run in its slot, and could not be ended: {why}", visible(name)))
+            }
+            interrupted @ TargetError::Interrupted(_) => interrupted,
+        })
     }
 
     /// Makes sure that the target itself says that `release` serves, if it says anything.
@@ -337,21 +361,17 @@ impl Deployment<'_> {
         }
     }
 
-    fn stop(&mut self, ongoing: &Ongoing, standing: &Standing) -> Result<(), TargetError> {
-        let (stays, goes) = ways(ongoing);
-        // Where it was in the same place, what stays has taken it.
-        let goes = goes.filter(|(_, slot)| stays.is_none_or(|(_, other)| other != *slot));
-        let gone = goes.map(|(id, slot)| (self.find)(id, slot)).transpose();
-        let serving = stays.map(|(id, _)| id.to_owned());
-        let good = standing.last_verified(serving.as_deref()).map(|verified| verified.release.clone());
-        let kept: Vec<String> = [serving, good, ongoing.started.before.clone()].into_iter().flatten().collect();
-        // What serves was shown to work: what is left behind it is no reason to take it away.
-        match gone.map_err(TargetError::Failed).and_then(|gone| self.target.stop(gone.as_ref(), &kept)) {
-            Err(TargetError::Failed(reason)) => self.staff.warn(&reason),
-            Err(interrupted @ TargetError::Interrupted(_)) => return Err(interrupted),
-            Ok(()) => {}
+    /// Ends what goes. Returns why that did not work: what serves was shown to, and what is left behind it is no reason to take it away.
+    fn stop(&mut self, ongoing: &Ongoing, standing: &Standing) -> Result<Option<String>, TargetError> {
+        let gone = ongoing.goes().map(|(id, slot)| (self.find)(id, slot)).transpose();
+        match gone.map_err(TargetError::Failed).and_then(|gone| self.target.stop(gone.as_ref(), &kept(ongoing, standing))) {
+            Err(TargetError::Failed(reason)) => {
+                self.staff.warn(&reason);
+                Ok(Some(reason))
+            }
+            Err(interrupted @ TargetError::Interrupted(_)) => Err(interrupted),
+            Ok(()) => Ok(None),
         }
-        Ok(())
     }
 
     /// Tells why it goes back. Whether that works is of no matter for what serves.
@@ -379,7 +399,7 @@ impl Deployment<'_> {
     }
 
     fn phasing(&self, deployment: &str, phase: Phase) -> Phasing {
-        Phasing { environment: self.environment.to_owned(), deployment: deployment.to_owned(), phase }
+        Phasing { environment: self.environment.to_owned(), deployment: deployment.to_owned(), phase, reason: None }
     }
 
     fn ended(&self, deployment: &str, result: Ending, reason: Option<String>) -> Ended {
@@ -387,13 +407,9 @@ impl Deployment<'_> {
     }
 }
 
-/// A release and its slot.
-type Way<'o> = Option<(&'o str, Option<&'o str>)>;
-
-/// Returns the release that stays, and the one that goes, in the direction in which the deployment goes now.
-fn ways(ongoing: &Ongoing) -> (Way<'_>, Way<'_>) {
-    let started = &ongoing.started;
-    let new = Some((started.release.as_str(), started.slot.as_deref()));
-    let old = started.before.as_deref().map(|before| (before, started.before_slot.as_deref()));
-    if ongoing.turned.is_some() { (old, new) } else { (new, old) }
+/// Returns the releases whose files stay.
+fn kept(ongoing: &Ongoing, standing: &Standing) -> Vec<String> {
+    let stays = ongoing.ways().0.map(|(id, _)| id.to_owned());
+    let good = standing.last_verified(stays.as_deref()).map(|verified| verified.release.clone());
+    [stays, good, ongoing.started.before.clone()].into_iter().flatten().collect()
 }

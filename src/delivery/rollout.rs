@@ -58,9 +58,13 @@ pub struct Shape<'s> {
 impl Shape<'_> {
     /// Returns the shares of the traffic that the new release gets one after the other.
     pub fn weights(&self, ongoing: &Ongoing) -> &[u8] {
-        // Nobody else could take the rest of the traffic; and what was good there needs no trial.
-        let is_tried = (ongoing.started.before.is_some() || self.has_default) && ongoing.started.cause == Cause::Promote && !self.replaces;
-        if is_tried { &self.rollout.weights } else { &[100] }
+        if self.is_tried(ongoing) && !self.replaces { &self.rollout.weights } else { &[100] }
+    }
+
+    /// Tells whether the new release has to show that it does as well as what is there. Without that nobody else could take the rest of the
+    /// traffic, or what it is to be compared with; and what was good there needs no trial.
+    fn is_tried(&self, ongoing: &Ongoing) -> bool {
+        (ongoing.started.before.is_some() || self.has_default) && ongoing.started.cause == Cause::Promote
     }
 
     /// Returns for how long the release before stays ready once the new one is verified.
@@ -78,8 +82,10 @@ impl Shape<'_> {
         if ongoing.is_verified {
             return vec![Phase::Stop];
         }
-        let watched = |weight: u8| (weight < 100 && self.analysis().is_some()).then_some(Phase::Analyse(weight));
-        let shifts = self.weights(ongoing).iter().flat_map(|weight| std::iter::once(Phase::Shift(*weight)).chain(watched(*weight)));
+        let weights = self.weights(ongoing);
+        let is_watched = self.analysis().is_some() && self.is_tried(ongoing);
+        let watched = |weight: u8| (is_watched && is_watched_at(weights, weight)).then_some(Phase::Analyse(weight));
+        let shifts = weights.iter().flat_map(|weight| std::iter::once(Phase::Shift(*weight)).chain(watched(*weight)));
         let stop = self.keep(ongoing).is_none().then_some(Phase::Stop);
         [Phase::Provision, Phase::Start].into_iter().chain(shifts).chain([Phase::Verify]).chain(stop).collect()
     }
@@ -100,6 +106,9 @@ impl Shape<'_> {
 
     /// Returns what is waited for before a release gets more than this share.
     fn wait(&self, ongoing: &Ongoing, share: &Share, now: Timestamp) -> Option<Wait> {
+        if share.weight == 100 {
+            return None;
+        }
         if ongoing.is_paused {
             return Some(Wait::Resume);
         }
@@ -110,6 +119,12 @@ impl Shape<'_> {
     }
 }
 
+/// Tells whether an analysis looks at a release that has this one of these shares: as long as there is more to come; where all of the traffic is the
+/// only share, at that.
+pub fn is_watched_at(weights: &[u8], weight: u8) -> bool {
+    weight < 100 || weights.len() == 1
+}
+
 /// Returns what is to be done next for `ongoing`.
 pub fn next(ongoing: &Ongoing, shape: Shape<'_>, now: Timestamp) -> Move {
     if ongoing.turned.is_some() {
@@ -117,7 +132,7 @@ pub fn next(ongoing: &Ongoing, shape: Shape<'_>, now: Timestamp) -> Move {
     }
     let Some(phase) = shape.first(&shape.way(ongoing), &ongoing.done) else { return Move::End(Ending::Verified) };
     // What was begun is done, whatever was said since.
-    let share = ongoing.share.as_ref().filter(|share| share.weight < 100 && !ongoing.begun.contains(&phase));
+    let share = ongoing.share.as_ref().filter(|_| !ongoing.begun.contains(&phase));
     let Some(share) = share else { return Move::Do(phase) };
     let wait = shape.wait(ongoing, share, now);
     let Some(analysis) = shape.analysis().filter(|_| matches!(phase, Phase::Analyse(_))) else {
@@ -149,8 +164,8 @@ pub fn later(at: Timestamp, time: Duration) -> Timestamp {
 
 /// Returns how far a release is on its way through these shares of the traffic, as a small picture.
 pub fn picture(weights: &[u8], share: Option<&Share>) -> String {
-    let at = share.map_or(0, |share| share.weight);
-    let mark = |weight: &u8| match weight.cmp(&at) {
+    let at = share.map(|share| share.weight);
+    let mark = |weight: &u8| match Some(*weight).cmp(&at) {
         std::cmp::Ordering::Less => format!("✓ {weight} %"),
         std::cmp::Ordering::Equal => format!("▶ {weight} %"),
         std::cmp::Ordering::Greater => format!("· {weight} %"),

@@ -126,6 +126,9 @@ pub struct Phasing {
     pub deployment: String,
     /// Which one.
     pub phase: Phase,
+    /// Why it did not work, where that was no reason to go back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// What is done, one after the other, to bring a release into an environment.
@@ -410,7 +413,10 @@ impl std::fmt::Display for Deed {
                 write!(f, "{}: {verb} {}{slot}{drift}", started.environment, short(&started.release))
             }
             Self::Doing(Phasing { environment, phase, .. }) => write!(f, "{environment}: {phase} begins"),
-            Self::Done(Phasing { environment, phase, .. }) => write!(f, "{environment}: {phase} is done"),
+            Self::Done(Phasing { environment, phase, reason: None, .. }) => write!(f, "{environment}: {phase} is done"),
+            Self::Done(Phasing { environment, phase, reason: Some(why), .. }) => {
+                write!(f, "{environment}: {phase} did not work: {}", line(why))
+            }
             Self::Turned(Turned { environment, reason, .. }) => write!(f, "{environment}: goes back: {}", line(reason)),
             Self::Looked(Looked { environment, weight, answer, .. }) => {
                 let answer = match answer {

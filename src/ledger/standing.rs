@@ -2,6 +2,7 @@
 //!
 //! A fold over the entries, and nothing but that.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -27,6 +28,8 @@ pub struct Standing {
     pub withdrawn: Vec<String>,
     /// The releases that did not come in, with why, the first first; one that was verified since has not failed.
     pub failed: Vec<(String, String)>,
+    /// The releases that may still run, by their slots: what was started there and not seen to end.
+    pub started: BTreeMap<String, String>,
     /// Why automation leaves it alone, who said so, and when.
     pub paused: Option<(String, Actor, Timestamp)>,
     /// Nobody knows what serves: why.
@@ -108,6 +111,25 @@ pub struct Ongoing {
     pub turned: Option<Back>,
     /// Where the ledger is shared: which clone moves it; `None` where the next one may.
     pub lease: Option<Lease>,
+}
+
+/// A release, and its slot if it has one.
+pub type Placed<'o> = (&'o str, Option<&'o str>);
+
+impl Ongoing {
+    /// Returns the release that stays, and the one that goes, in the direction in which it goes now.
+    pub fn ways(&self) -> (Option<Placed<'_>>, Option<Placed<'_>>) {
+        let started = &self.started;
+        let new = Some((started.release.as_str(), started.slot.as_deref()));
+        let old = started.before.as_deref().map(|before| (before, started.before_slot.as_deref()));
+        if self.turned.is_some() { (old, new) } else { (new, old) }
+    }
+
+    /// Returns the release that is to be ended. Where it was in the same place, what stays has taken it.
+    pub fn goes(&self) -> Option<Placed<'_>> {
+        let (stays, goes) = self.ways();
+        goes.filter(|(_, slot)| stays.is_none_or(|(_, other)| other != *slot))
+    }
 }
 
 /// That a clone moves a deployment, and no other does.
@@ -194,7 +216,10 @@ impl Standing {
                 }
                 self.phase(phasing, false, entry.at);
             }
-            Deed::Done(phasing) => self.phase(phasing, true, entry.at),
+            Deed::Done(phasing) => {
+                self.place(phasing);
+                self.phase(phasing, true, entry.at);
+            }
             Deed::Turned(Turned { deployment, reason, .. }) => {
                 if let Some(ongoing) = self.ongoing_as(deployment)
                     && ongoing.turned.is_none()
@@ -254,6 +279,23 @@ impl Standing {
         share.looked = Some(at);
         share.failures += u32::from(looked.answer == Answer::No);
         share.errors = if looked.answer == Answer::Unsure { share.errors + 1 } else { 0 };
+    }
+
+    /// Notes what runs in a slot once a phase is done.
+    fn place(&mut self, Phasing { deployment, phase, reason, .. }: &Phasing) {
+        let Some(ongoing) = self.ongoing_as(deployment) else { return };
+        let moved = match phase {
+            Phase::Start => ongoing.ways().0,
+            Phase::Stop => ongoing.goes(),
+            Phase::Provision | Phase::Shift(_) | Phase::Analyse(_) | Phase::Verify | Phase::Tell => None,
+        };
+        let Some((release, slot)) = moved.and_then(|(release, slot)| Some((release.to_owned(), slot?.to_owned()))) else { return };
+        match (phase, reason) {
+            (Phase::Stop, None) => drop(self.started.remove(&slot)),
+            // Where another one was before, that is what runs.
+            (Phase::Stop, Some(_)) => drop(self.started.entry(slot).or_insert(release)),
+            _ => drop(self.started.insert(slot, release)),
+        }
     }
 
     fn phase(&mut self, Phasing { deployment, phase, .. }: &Phasing, is_done: bool, at: Timestamp) {

@@ -313,6 +313,30 @@ fn one_that_never_gets_ready_leaves_the_old_one_serving() {
 }
 
 #[test]
+fn what_could_not_be_ended_is_before_another_one_comes_to_its_slot() {
+    let Some(shop) = Shop::with(|file| file.replace("observe = ", "# observe = ")) else { return };
+    // A start that does not replace what has its port, and a stop that may fail: the old server would answer that the new one is ready.
+    let replaces = "  if [ -e \"$slot.pid\" ]; then\n    if lives && [ \"$(cat \"$slot.dir\")\" = \"$3\" ]; then exit 0; fi\n    \"$0\" stop \"$2\"\n  fi\n";
+    let app = shop.project.read("app").replace(replaces, "  [ -e \"$slot.pid\" ] && exit 0\n");
+    shop.project.script("app", &app.replace("stop)\n", "stop)\n  if [ -e \"$RUN/stuck\" ]; then echo \"it is stuck\"; exit 1; fi\n"));
+    shop.commit("app");
+    shop.promote("hello 0\n", 0);
+    fs::write(shop.run("stuck"), "").unwrap();
+    let said = shop.promote("hello 1\n", 0);
+    assert!(said.contains("it is stuck"), "{said}");
+    assert_eq!((shop.page().as_deref(), shop.running()), (Some("hello 1\n"), vec!["blue", "green"]));
+    let (bad, _) = shop.release("hello 2\n");
+    let said = shop.shipway(&["promote", "production"]).exits(4).stderr;
+    assert!(said.contains(" may still run in its slot, and could not be ended: ") && said.contains("it is stuck"), "{said}");
+    assert_eq!((shop.page().as_deref(), shop.running()), (Some("hello 1\n"), vec!["blue", "green"]));
+    fs::remove_file(shop.run("stuck")).unwrap();
+    shop.shipway(&["promote", "production", &bad]).exits(0);
+    assert_eq!((shop.page().as_deref(), shop.running()), (Some("hello 2\n"), vec!["blue"]));
+    let said = shop.shipway(&["log"]).exits(0).stdout;
+    assert_eq!(said.matches("production: stop did not work: ").count(), 2, "{said}");
+}
+
+#[test]
 fn no_request_is_lost_on_the_way_there_and_back() {
     let Some(shop) = Shop::new() else { return };
     shop.promote("hello 1\n", 0);
@@ -499,7 +523,7 @@ fn whoever_waits_until_it_is_ready_can_be_interrupted() {
     shop.release("sick\n");
     let mut child = start(shop.command(&["promote", "production"]));
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-    assert!(lines.any(|line| line.starts_with("production: waits until it is ready, at most 1m: http://127.0.0.1:")));
+    assert!(lines.any(|line| line.starts_with("production: waits until it is ready, at most 1m (not yet: http://127.0.0.1:")));
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     assert!(lines.any(|line| {
         line.contains("production: interrupted; `shipway promote production` goes on, `shipway abort production --reason R` goes back")

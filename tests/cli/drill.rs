@@ -65,8 +65,9 @@ fn weights_that_are_relative_to_nothing_are_found() {
     let Some(stage) = stage(&WEIGHTLESS, &PAGES, str::to_owned) else { return };
     fs::write(stage.shop.run("relative"), "").unwrap();
     let wrong = stage.wrong(&[]);
-    assert!(wrong.iter().any(|(_, said)| said.contains("lost: status 503")), "{wrong:?}");
-    assert!(wrong.iter().any(|(check, said)| check == "shift `green` to 100 %, twice" && said.contains("nobody answers")), "{wrong:?}");
+    // Of what nobody answers from the beginning nothing else could be said.
+    assert!(wrong.len() == 1 && wrong[0].0 == "start `blue`", "{wrong:?}");
+    assert!(wrong[0].1.starts_with("nobody answers; ") && wrong[0].1.contains("lost: status 503"), "{wrong:?}");
 }
 
 #[test]
@@ -181,7 +182,7 @@ fn what_cannot_be_tested_is_said() {
     crate::project::git(project.path(), &["init", "-q"]);
     let url = "http://127.0.0.1:1/";
     for (words, why) in [
-        (&["site"][..], "--url"),
+        (&["site"][..], "the target `site` cannot be tested under load"),
         (&["site", "--url", "ftp://x"], "an address is http://HOST:PORT/PATH"),
         (&["site", "--url", url], "the target `site` cannot be tested under load"),
         (&["sit", "--url", url], "a target with a similar name exists: `site`"),
@@ -191,6 +192,8 @@ fn what_cannot_be_tested_is_said() {
         assert!(said.stderr.contains(why), "{words:?}: {}", said.stderr);
     }
     let Some(stage) = stage(&HAPROXY, &[], str::to_owned) else { return };
+    let said = stage.shop.shipway(&["target", "test", "web"]).exits(2);
+    assert!(said.stderr.contains("it is not known where clients are to ask"), "{}", said.stderr);
     let said = stage.test(&[]).exits(2);
     assert!(said.stderr.contains("there is nothing to test the target with"), "{}", said.stderr);
 }

@@ -221,7 +221,12 @@ fn what_is_bad_is_seen_by_no_more_than_the_plan_says() {
     stage.says("exit 1");
     stage.shop.release("hello 1\n");
     let said = stage.shop.shipway(&["plan", "production"]).exits(0).stdout;
-    assert!(said.contains("\nrisk     of the requests: 5 % for up to 200ms, 25 % for up to 200ms, 50 % for up to 200ms\n"), "{said}");
+    assert!(
+        said.contains(
+            "\nrisk     of the requests: 5 % for up to 200ms, 25 % for up to 200ms, 50 % for up to 200ms, 100 % until `verify` has ended\n"
+        ),
+        "{said}"
+    );
     let load = stage.load(&CLIENTS);
     stage.shop.shipway(&["promote", "production"]).exits(4);
     is_served(&load, "hello 0\n");

@@ -730,3 +730,81 @@ fn a_plan_says_what_is_started_and_how_long_it_may_take() {
     assert!(said.contains(" in the slot `blue`; longest 2m 10s"), "{said}");
     assert_eq!(shop.servers().len(), 1, "nothing was done");
 }
+
+impl Shop {
+    /// The servers and the supervisor of a test, as long as they run.
+    fn tested(&self) -> Vec<String> {
+        let (files, trial) = (self.project.join(".git/shipway/tested"), self.project.path().to_string_lossy());
+        let supervisors = processes(&trial).into_iter().filter(|line| line.contains("--trial"));
+        processes(&files.to_string_lossy()).into_iter().chain(supervisors).collect()
+    }
+
+    fn entries(&self) -> String {
+        self.shipway(&["log", "--format", "json"]).exits(0).stdout
+    }
+}
+
+#[test]
+fn a_process_can_be_tested_before_its_first_use() {
+    let Some(shop) = Shop::new("") else { return };
+    shop.release("hello 0\n");
+    shop.release("hello 1\n");
+    let entries = shop.entries();
+    let test = ["target", "test", "app", "--requests", "200"];
+    let said = shop.shipway(&test).exits(0);
+    let line = |start: &str| said.stdout.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{start}: {}", said.stdout));
+    assert!(said.stdout.contains(&format!("asked for at http://127.0.0.1:{}/", shop.port)), "{}", said.stdout);
+    assert!(line("✓ shift `green` to 50 %, twice").contains(" 50.0 % of 2") || said.stdout.contains(" 49."), "{}", said.stdout);
+    assert!(line("✓ observe that `green` serves").len() > 5 && line("✓ stop `green`, twice").contains(" 0.0 % of 2"));
+    assert!(said.stderr.contains("app: passed: 16 checks, 0 of "), "{}", said.stderr);
+    assert_eq!((shop.tested(), shop.entries()), (vec![], entries), "nothing is left, and nothing recorded");
+    // Then it is used, and cannot be tested any more; a copy of it can, beside it.
+    shop.shipway(&["promote", "production"]).exits(0);
+    let said = shop.shipway(&test).exits(1);
+    assert!(said.stderr.contains("`app` is in use: "), "{}", said.stderr);
+    let file = shop.project.read("pipeline.toml");
+    let copy = file[file.find("[targets.app]").unwrap()..].replace("targets.app", "targets.copy");
+    shop.project.write("pipeline.toml", file + &copy.replace(&shop.port.to_string(), &free_port().to_string()));
+    shop.commit("copy");
+    let load = shop.load();
+    let (servers, shares) = (shop.servers(), shop.shares());
+    shop.shipway(&["target", "test", "copy", "--requests", "200", "--environment", "production"]).exits(0);
+    assert_eq!((shop.servers(), shop.shares(), shop.tested()), (servers, shares, vec![]));
+    nothing_is_lost(load);
+}
+
+#[test]
+fn a_test_of_a_process_says_what_is_wrong_and_ends_what_it_began() {
+    let Some(shop) = Shop::new("") else { return };
+    shop.release("hello 0\n");
+    shop.release("dies\n");
+    let test = ["target", "test", "app", "--requests", "200"];
+    let said = shop.shipway(&test).exits(1);
+    assert!(said.stdout.contains("✗ start `green`, twice") && said.stdout.contains("no luck with ***"), "{}", said.stdout);
+    assert!(shop.tested().is_empty());
+    // Nobody is asked where nobody listens for users.
+    let elsewhere = format!("http://127.0.0.1:{}/", free_port());
+    let said = shop.shipway(&[&test[..], &["--url", &elsewhere]].concat()).exits(1);
+    let failed: Vec<&str> = said.stdout.lines().filter(|line| line.starts_with("✗ ")).collect();
+    assert!(failed.len() == 1 && failed[0].contains("nobody answers"), "{}", said.stdout);
+    assert!(shop.tested().is_empty());
+    // What a killed one leaves the next one ends.
+    shop.release("hello 1\n");
+    shop.release("hello 2\n");
+    let mut child = start(shop.command(&["target", "test", "app", "--requests", "1000000"]));
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line == "app: start `blue`"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(shop.tested().len(), 2, "{:?}", shop.tested());
+    shop.shipway(&test).exits(0);
+    assert!(shop.tested().is_empty());
+    // Whoever interrupts it finds nothing left.
+    let mut child = start(shop.command(&["target", "test", "app", "--requests", "1000000"]));
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line == "app: start `blue`"));
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let rest: Vec<String> = lines.collect();
+    assert_eq!(rest.last().map(String::as_str), Some("app: interrupted"), "{rest:?}");
+    assert_eq!((child.wait().unwrap().code(), shop.tested()), (Some(130), vec![]));
+}

@@ -594,7 +594,8 @@ fn a_plan_says_who_could_see_what_is_bad_for_how_long() {
     let said = stage.shop.shipway(&["plan", "production"]).exits(0).stdout;
     let lines: Vec<&str> = said.lines().collect();
     assert!(lines.contains(&"rollout  · 5 %  · 25 %  · 50 %  · 100 %; each 2m"), "{said}");
-    assert!(lines.contains(&"risk     of the requests: 5 % for up to 20s, 25 % for up to 20s, 50 % for up to 20s"), "{said}");
+    let risk = "risk     of the requests: 5 % for up to 20s, 25 % for up to 20s, 50 % for up to 20s, 100 % until `verify` has ended";
+    assert!(lines.contains(&risk), "{said}");
     assert!(lines.contains(&"keep     what serves now, for 30m"), "{said}");
     assert!(lines.iter().any(|line| line.starts_with("time     shortest 6m, longest unlimited")), "{said}");
     // Of what is on its way it says how far it is; of another release, that it would come from the start.
@@ -617,18 +618,49 @@ fn blue_and_green_change_places_at_once() {
     let Some(stage) = Stage::of(&at_once, "keep = \"1h\"") else { return };
     stage.shop.release("hello 1\n");
     let said = stage.shop.shipway(&["plan", "production"]).exits(0).stdout;
-    assert!(said.contains("analysis none: the release gets all of the traffic at once"), "{said}");
+    assert!(said.contains("\nrisk     of the requests: 100 % for up to 2ms\n"), "{said}");
     stage.shop.shipway(&["promote", "production", "--step"]).exits(0);
+    let [blue, green] = stage.shop.ports;
     assert_eq!(
         (stage.taken("shifts"), stage.taken("looks"), stage.shop.running()),
-        (vec!["green 100".to_owned()], vec![], vec!["blue", "green"])
+        (vec!["green 100".to_owned()], vec![format!("127.0.0.1:{green} 127.0.0.1:{blue} 100")], vec!["blue", "green"])
     );
+    // It is looked at with all of the traffic, which is the only share that it has.
+    stage.says("exit 1");
+    let said = stage.shop.promote("hello 2\n", 4);
+    assert!(said.contains("analysis at 100 %: no (2 times)"), "{said}");
+    assert_eq!((stage.split(10, "hello 1\n"), stage.shop.running(), stage.taken("page").len()), (10, vec!["green"], 1));
+    fs::remove_file(stage.shop.run("slo")).unwrap();
     // One that does not work is taken back, and that is told.
     let said = stage.shop.promote("bye\n", 4);
     assert!(said.contains("rolled back"), "{said}");
     assert_eq!((stage.split(10, "hello 1\n"), stage.shop.running()), (10, vec!["green"]));
     let page = stage.taken("page");
     assert!(page.len() == 1 && page[0].starts_with("verify: a step failed"), "{page:?}");
+}
+
+#[test]
+fn a_release_can_be_looked_at_before_users_see_it() {
+    let Some(stage) = Stage::of(&ROLLOUT.replace("5, 25, 50, 100", "0, 100"), "pause = \"manual\"") else { return };
+    stage.says("exit 1");
+    let load = stage.load(&[1]);
+    let said = stage.shop.promote("hello 1\n", 75);
+    assert!(said.contains("production: ▶ 0 %  · 100 %; waits for somebody who says to go on"), "{said}");
+    let said = stage.shop.shipway(&["promote", "production"]).exits(4).stderr;
+    assert!(said.contains("analysis at 0 %: no (2 times)"), "{said}");
+    assert_eq!((stage.taken("shifts"), stage.shop.running()), (vec!["green 0".to_owned(), "blue 100".to_owned()], vec!["blue"]));
+    assert_eq!(load.counted().of(|answer| answer == "hello 1\n"), 0);
+    stage.says("exit 0");
+    stage.shop.release("hello 2\n");
+    let said = stage.shop.shipway(&["plan", "production"]).exits(0).stdout;
+    assert!(said.contains("\nrollout  · 0 %  · 100 %; each until somebody says to go on\n"), "{said}");
+    assert!(said.contains("\nrisk     of the requests: 100 % until `verify` has ended\n"), "{said}");
+    stage.shop.shipway(&["promote", "production"]).exits(75);
+    assert_eq!((stage.weight(), stage.split(10, "hello 0\n")), (0.into(), 10));
+    stage.shop.shipway(&["resume", "production", "--reason", "fine"]).exits(0);
+    stage.shop.shipway(&["promote", "production"]).exits(0);
+    assert_eq!(stage.split(10, "hello 2\n"), 10);
+    nothing_is_lost(load);
 }
 
 #[test]

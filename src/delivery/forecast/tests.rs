@@ -86,15 +86,30 @@ fn pauses_are_waited_for_and_looks_have_a_limit() {
     let analysis = "analysis = { run = { run = \"c\", timeout = \"3s\" }, every = \"20s\", failures = 1, errors = 2 }";
     // At each of two shares, beside the pause: the look that the pause ends in, and six more.
     assert_eq!(seconds(&format!("{keys}\n{analysis}"), commands, 0, true), (200, Some(213 + 2 * (3 + 6 * 20)), Some(11)));
-    let noticed = |keys: &str| {
+    // A single share is looked at, too; but not where there is nothing to compare with.
+    let at_once = "analysis = { run = { run = \"c\", timeout = \"3s\" }, every = \"20s\", failures = 1, errors = 2 }";
+    assert_eq!(seconds(at_once, commands, 0, true), (0, Some(11 + 3 + 6 * 20), Some(11)));
+    assert_eq!(seconds(at_once, commands, 0, false), (0, Some(11), Some(1)));
+}
+
+#[test]
+fn each_share_says_when_somebody_notices() {
+    use Noticed::{Never, Verified, Within};
+    let commands = "start = \"a\"\nshift = \"b\"\n[targets.web.slots.a]\nport = 1\n[targets.web.slots.b]\nport = 2";
+    let noticed = |keys: &str, is_tried| {
         let delivery = delivery(keys, commands);
-        unnoticed(delivery.named("production").unwrap(), &[5, 50, 100])
-            .into_iter()
-            .map(|(weight, time)| (weight, time.map(|time| time.as_secs())))
-            .collect::<Vec<_>>()
+        let environment = delivery.named("production").unwrap();
+        unnoticed(environment, &environment.rollout.weights, is_tried)
     };
-    assert_eq!(noticed(&format!("{keys}\n{analysis}")), [(5, Some(40)), (50, Some(40))]);
-    assert_eq!(noticed(keys), [(5, Some(100)), (50, Some(100))]);
-    assert_eq!(noticed(manual), [(5, None), (50, None)]);
-    assert_eq!(noticed(&format!("{manual}\n{analysis}")), [(5, None), (50, None)], "it is asked only when somebody comes");
+    let analysis = "analysis = { run = \"c\", every = \"20s\", failures = 1, errors = 2 }";
+    let (looks, pause) = (Within(Duration::from_secs(40)), Within(Duration::from_secs(100)));
+    let timed = "rollout = [0, 5, 100]\npause = \"100s\"";
+    assert_eq!(noticed(&format!("{timed}\n{analysis}"), true), [(5, looks), (100, Never)]);
+    assert_eq!(noticed(&format!("{timed}\nverify = [\"true\"]"), true), [(5, pause), (100, Verified)]);
+    let limited = "verify = [{ run = \"true\", timeout = \"7s\" }]";
+    assert_eq!(noticed(&format!("{timed}\n{limited}"), true), [(5, pause), (100, Within(Duration::from_secs(7)))]);
+    let manual = format!("rollout = [5, 100]\npause = \"manual\"\n{analysis}");
+    assert_eq!(noticed(&manual, true), [(5, Never), (100, Never)], "it is asked only when somebody comes");
+    assert_eq!(noticed(analysis, true), [(100, looks)]);
+    assert_eq!(noticed(&format!("{analysis}\nverify = [\"true\"]"), false), [(100, Verified)], "there is nothing to compare it with");
 }

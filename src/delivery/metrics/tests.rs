@@ -56,7 +56,10 @@ impl Book {
         let (environment, deployment) = ("e".to_owned(), name.clone());
         if result != Ending::Unchanged {
             let phase = Phase::Shift(100);
-            self.write(from, Deed::Doing(Phasing { environment: environment.clone(), deployment: deployment.clone(), phase }));
+            self.write(
+                from,
+                Deed::Doing(Phasing { environment: environment.clone(), deployment: deployment.clone(), phase, reason: None }),
+            );
         }
         if result != Ending::Verified {
             let reason = String::new();

@@ -140,7 +140,12 @@ fn a_release_takes_over_share_by_share() {
     let (back, _) = way(ongoing(false, Cause::Promote), beside_a_default, Some(3));
     assert_eq!(back[3..], [Shift(0), Stop, Tell]);
     assert_eq!(way(ongoing(true, Cause::Rollback), shape(&rollout, false), None), at_once, "it was good before");
-    assert_eq!(way(ongoing(true, Cause::Promote), shape(&rollout, true), None), at_once, "there is room for one");
+    let blue_green = Rollout { keep: None, ..watched(&[100], Pause::Manual) };
+    let at_all = vec![Provision, Start, Shift(100), Analyse(100), Verify, Stop];
+    assert_eq!(way(ongoing(true, Cause::Promote), shape(&blue_green, false), None).0, at_all, "it has no other share");
+    assert_eq!(way(ongoing(true, Cause::Promote), shape(&blue_green, true), None).0, at_all, "there is room for one");
+    assert_eq!(way(ongoing(false, Cause::Promote), shape(&blue_green, false), None), at_once, "there is nothing to compare it with");
+    assert_eq!(way(ongoing(true, Cause::Rollback), shape(&blue_green, false), None), at_once);
     let (back, ending) = way(ongoing(true, Cause::Promote), shape(&rollout, false), Some(3));
     assert_eq!((&back[3..], ending), (&[Start, Shift(100), Verify, Stop, Tell][..], Ending::RolledBack));
     let (back, ending) = way(ongoing(true, Cause::Promote), shape(&rollout, false), Some(1));
@@ -204,10 +209,11 @@ fn a_release_is_looked_at_as_long_as_it_waits() {
 fn a_picture_shows_what_is_done_and_what_is_to_come() {
     assert_eq!(picture(&[5, 25, 100], None), "· 5 %  · 25 %  · 100 %");
     assert_eq!(picture(&[5, 25, 100], tried().share.as_ref()), "▶ 5 %  · 25 %  · 100 %");
+    assert_eq!(picture(&[0, 100], None), "· 0 %  · 100 %");
 }
 
 fn weights() -> impl Strategy<Value = Vec<u8>> {
-    proptest::collection::btree_set(1u8..100, 0..5).prop_map(|weights| weights.into_iter().chain([100]).collect())
+    proptest::collection::btree_set(0u8..100, 0..5).prop_map(|weights| weights.into_iter().chain([100]).collect())
 }
 
 fn pauses() -> impl Strategy<Value = Pause> {

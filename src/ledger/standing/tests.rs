@@ -26,7 +26,7 @@ fn started(cause: Cause) -> Deed {
 }
 
 fn phasing(phase: Phase) -> Phasing {
-    Phasing { environment: "e".to_owned(), deployment: "digest 0".to_owned(), phase }
+    Phasing { environment: "e".to_owned(), deployment: "digest 0".to_owned(), phase, reason: None }
 }
 
 /// Who holds the deployment after these entries, and until which minute.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::stages::ticks;
 use super::text::{each, escape, prose};
 use super::{head_of, mark, page};
+use crate::base::text::shell_quote;
 use crate::report::course::{Course, End, Moment, Sight, What};
 use crate::report::words::time;
 
@@ -69,6 +70,14 @@ fn head(course: &Course, class: &str, verdict: &str, reason: Option<&str>) -> St
     fact("Served before", &course.before.as_deref().map_or_else(|| "nothing".to_owned(), escape));
     fact("As the commit says", &format!("<code>{}</code>", escape(short(&course.commit))));
     fact("Begun by", &escape(&course.by));
+    if course.end == End::Open {
+        // Whoever looks at one that nobody moves any more wants to know.
+        let environment = escape(&shell_quote(&course.environment));
+        fact("Goes on by", &format!("<code>shipway promote {environment}</code>"));
+        if !is_back(course) {
+            fact("Goes back by", &format!("<code>shipway abort {environment} --reason R</code>"));
+        }
+    }
     html + "</dl>\n</header>\n"
 }
 
@@ -248,7 +257,12 @@ mod tests {
     fn what_has_no_time_is_drawn_all_the_same() {
         let empty = Course { until: second(0), ..course(Vec::new(), End::Open) };
         let html = render(&empty);
-        assert!(html.contains("brave-otter is on its way, with 0 % of the traffic") && html.contains("H100"), "{html}");
+        assert!(
+            html.contains("brave-otter is on its way, with 0 % of the traffic")
+                && html.contains("<code>shipway abort ")
+                && html.contains("H100"),
+            "{html}"
+        );
         assert!(!html.contains("NaN"), "{html}");
     }
 }

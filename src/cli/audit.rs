@@ -122,7 +122,8 @@ pub(super) fn metrics(global: &Global, arguments: &Measure, screen: &mut Screen)
 /// Returns the measures in words.
 fn describe(metrics: &Metrics) -> Vec<String> {
     let none = || "not known: nothing to measure".to_owned();
-    let time = |seconds: Option<i64>| seconds.map_or_else(none, |seconds| show(Duration::from_secs(seconds.unsigned_abs())));
+    let shown = |seconds: u64| if seconds == 0 { "under 1s".to_owned() } else { show(Duration::from_secs(seconds)) };
+    let time = |seconds: Option<i64>| seconds.map_or_else(none, |seconds| shown(seconds.unsigned_abs()));
     let share = |share: Option<f64>| share.map_or_else(none, |share| format!("{:.0} %", share * 100.0));
     let often =
         metrics.deployments_per_day.map_or_else(none, |often| format!("{often:.2} a day ({})", count(metrics.deployments, "deployment")));

@@ -38,18 +38,35 @@ pub(super) fn rollback(global: &Global, arguments: &Rollback, screen: &mut Scree
     let depot = Depot::open(&project, screen)?;
     let environment = find(&project, &arguments.environment)?;
     let head = clean_head(&depot)?;
-    let before = depot.journal.read()?.standing(&environment.name);
-    if before.ongoing.is_some() {
+    let history = depot.journal.read()?;
+    let named = arguments.to.as_deref().map(|text| history.release(text).map(|(_, released)| released.release.clone())).transpose()?;
+    let ongoing = history.standing(&environment.name).ongoing;
+    let is_paused = ongoing.is_some();
+    if let Some(ongoing) = ongoing {
         pause(&depot, environment, &arguments.reason, screen)?;
-        return turn_back(global, &project, &depot, environment, &arguments.reason, screen);
+        let ended = if ongoing.started.cause == Cause::Promote {
+            turn_back(global, &project, &depot, environment, &arguments.reason, screen)?
+        } else {
+            // Turned, it would lead to what it was begun to take away.
+            let taken = take_up(global, &project, &depot, environment, &ongoing.deployment, screen)?;
+            let end = |site: Site<'_>, screen: &mut Screen| site.go_on(&ongoing.deployment, depot.journal.read()?, screen);
+            let exit = taken.map_or_else(Ok, |site| end(site, screen))?;
+            // One that was told to leave what it was begun to take away has to be made anew.
+            Some(exit).filter(|exit| ongoing.turned.is_none() || matches!(exit, Exit::Waiting | Exit::Interrupted(_)))
+        };
+        let serving = depot.journal.read()?.standing(&environment.name).serves.filter(|serving| serving.is_verified);
+        let is_there = named.is_none() || named == serving.map(|serving| serving.release);
+        if let Some(exit) = ended.filter(|exit| *exit != Exit::Passed || is_there) {
+            return Ok(exit);
+        }
     }
     let Some(lock) = take_lock(&depot, environment, &depot.journal.read()?, screen)? else { return Ok(Exit::Waiting) };
     let site = Site { global, project: &project, depot: &depot, environment, head, pace: Pace::Through, revised: None, _lock: Some(lock) };
     let history = depot.journal.read()?;
     let standing = history.standing(&environment.name);
     let serving = standing.serves.as_ref().map(|serving| serving.release.clone());
-    let wanted = match &arguments.to {
-        Some(text) => Some(history.release(text)?.1.release.clone()),
+    let wanted = match named {
+        Some(named) => Some(named),
         // Where nobody knows what serves, that is to serve for sure.
         None => standing.last_verified(serving.as_deref().filter(|_| standing.lost.is_none())).map(|verified| verified.release.clone()),
     };
@@ -74,7 +91,9 @@ pub(super) fn rollback(global: &Global, arguments: &Rollback, screen: &mut Scree
     let released = history.release(&wanted)?.1.clone();
     // Whoever cannot go back holds nothing.
     site.candidate(&wanted, None).map_err(|error| anyhow::anyhow!(error))?;
-    pause(&depot, environment, &arguments.reason, screen)?;
+    if !is_paused {
+        pause(&depot, environment, &arguments.reason, screen)?;
+    }
     site.begin(&released, &standing, Cause::Rollback, Some(&arguments.reason), None, screen)
 }
 
@@ -92,14 +111,14 @@ pub(super) fn abort(global: &Global, arguments: &Reasoned, screen: &mut Screen) 
     let project = Project::load(global)?;
     let depot = Depot::open(&project, screen)?;
     let environment = find(&project, &arguments.environment)?;
-    if depot.journal.read()?.standing(&environment.name).ongoing.is_none() {
+    let exit = turn_back(global, &project, &depot, environment, &arguments.reason, screen)?;
+    if exit.is_none() {
         screen.say(&format!("{}: nothing is on its way", environment.name));
-        return Ok(Exit::Passed);
     }
-    turn_back(global, &project, &depot, environment, &arguments.reason, screen)
+    Ok(exit.unwrap_or(Exit::Passed))
 }
 
-/// Tells the deployment that is on its way to go back, and sees to it.
+/// Tells the deployment that is on its way to go back, and sees to it; `None` where there is none.
 fn turn_back(
     global: &Global,
     project: &Project,
@@ -107,34 +126,51 @@ fn turn_back(
     environment: &Environment,
     reason: &str,
     screen: &mut Screen,
-) -> Result<Exit, Failing> {
+) -> Result<Option<Exit>, Failing> {
     let mut name = None;
     // First of all, so that whoever moves it now goes back by themselves.
-    let history = depot.journal.add(Reach::Here, &mut |history| {
-        let ongoing = history.standing(&environment.name).ongoing?;
-        name = Some(ongoing.deployment.clone());
-        let turned = Turned { environment: environment.name.to_string(), deployment: ongoing.deployment, reason: reason.to_owned() };
-        ongoing.turned.is_none().then_some(Deed::Turned(turned))
+    depot.journal.add(Reach::Here, &mut |history| {
+        let ongoing = history.standing(&environment.name).ongoing;
+        name = ongoing.as_ref().map(|ongoing| ongoing.deployment.clone());
+        let ongoing = ongoing.filter(|ongoing| ongoing.turned.is_none())?;
+        let (environment, reason) = (environment.name.to_string(), reason.to_owned());
+        Some(Deed::Turned(Turned { environment, deployment: ongoing.deployment, reason }))
     })?;
-    let Some(name) = name else { return Ok(Exit::Passed) };
+    let Some(name) = name else { return Ok(None) };
     depot.tell(screen);
-    let ongoing = history.standing(&environment.name).ongoing;
+    match take_up(global, project, depot, environment, &name, screen)? {
+        Ok(site) => site.go_back(&name, depot.journal.read()?, screen).map(Some),
+        Err(exit) => {
+            screen.say(&format!("{}: it is told to go back, which whoever holds it does", environment.name));
+            Ok(Some(exit))
+        }
+    }
+}
+
+/// Takes up the deployment of this name, as soon as nobody else in this clone moves it; else says which clone has it, and returns what to exit
+/// with.
+fn take_up<'s>(
+    global: &'s Global,
+    project: &'s Project,
+    depot: &'s Depot,
+    environment: &'s Environment,
+    name: &str,
+    screen: &mut Screen,
+) -> Result<Result<Site<'s>, Exit>, Failing> {
+    let ongoing = depot.journal.read()?.standing(&environment.name).ongoing;
     if let Some(lease) = ongoing.as_ref().and_then(|ongoing| depot.journal.held_elsewhere(ongoing)) {
         if depot.journal.cut().is_none() {
-            screen.say(&format!("{}: it is told to go back, which whoever holds it does", environment.name));
             screen.say(&locked(environment, lease));
-            return Ok(Exit::Waiting);
+            return Ok(Err(Exit::Waiting));
         }
         // Nobody can be told.
-        seize(&depot.journal, &environment.name, &name)?;
+        seize(&depot.journal, &environment.name, name)?;
     }
     let lock = depot.lock_file(&environment.name)?;
     if lock.try_lock().is_err() {
         screen.progress(&format!("{}: waits for the phase that another process does now", environment.name));
         lock.lock().context("the lock of the environment cannot be had")?;
     }
-    let site =
-        Site { global, project, depot, environment, head: clean_head(depot)?, pace: Pace::Through, revised: None, _lock: Some(lock) };
-    let history = depot.journal.read()?;
-    site.go_back(&name, history, screen)
+    let head = clean_head(depot)?;
+    Ok(Ok(Site { global, project, depot, environment, head, pace: Pace::Through, revised: None, _lock: Some(lock) }))
 }

@@ -312,6 +312,7 @@ fn settings(global: &Global, how: &How, plan: &Plan<'_>, screen: &Screen) -> Set
         output_theme: screen.out_theme,
         theme: screen.err_theme,
         dialect,
+        sums: !plan.is_task(),
         root: plan.root().to_owned(),
     }
 }

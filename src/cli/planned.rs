@@ -20,7 +20,7 @@ use crate::delivery::admission::{Verdict, soak_left};
 use crate::delivery::approval::sign;
 use crate::delivery::command::Told;
 use crate::delivery::drift::Drift;
-use crate::delivery::forecast::{Forecast, Noticed, forecast, unnoticed};
+use crate::delivery::forecast::{Forecast, Noticed, Way, forecast, unnoticed};
 use crate::delivery::rollout::picture;
 use crate::delivery::staff::Pace;
 use crate::ledger::entry::{Deed, Released, Signed};
@@ -251,20 +251,16 @@ impl Prospect<'_> {
         values
     }
 
-    /// Returns the shares of the traffic that the release would get.
-    fn weights(&self, standing: &Standing) -> &[u8] {
+    /// Returns the way of the release to all of the traffic.
+    fn way(&self, standing: &Standing) -> Way<'_> {
+        let is_tried = standing.serves.is_some() || self.site.flag().is_some();
         // Without slots what is started replaces what serves, and the file says that.
-        if self.is_tried(standing) { &self.site.environment.rollout.weights } else { &[100] }
-    }
-
-    /// Tells whether it would have to do as well as what is there.
-    fn is_tried(&self, standing: &Standing) -> bool {
-        standing.serves.is_some() || self.site.flag().is_some()
+        Way { weights: if is_tried { &self.site.environment.rollout.weights } else { &[100] }, is_tried }
     }
 
     /// Returns what share of the traffic it would get for how long, and how much of it could be lost.
     fn shares(&self, standing: &Standing) -> Vec<String> {
-        let (environment, weights) = (self.site.environment, self.weights(standing));
+        let (environment, Way { weights, is_tried }) = (self.site.environment, self.way(standing));
         let (rollout, (slot, _)) = (&environment.rollout, self.slots(standing));
         let values = self.values(&self.released.release, slot.as_deref());
         let mut lines = Vec::new();
@@ -276,7 +272,6 @@ impl Prospect<'_> {
             };
             lines.push(format!("rollout  {}; each {pause}", picture(weights, share)));
         }
-        let is_tried = self.is_tried(standing);
         if let Some(analysis) = rollout.analysis.as_ref().filter(|_| is_tried) {
             let command = shown(&analysis.run.command, &values);
             let count = if analysis.min_samples > 0 { format!(", by {} samples or more", analysis.min_samples) } else { String::new() };
@@ -284,12 +279,7 @@ impl Prospect<'_> {
         } else if rollout.analysis.is_some() {
             lines.push("analysis none: nothing serves that it could be compared with".to_owned());
         }
-        let risks = unnoticed(environment, weights, is_tried).into_iter().map(|(weight, noticed)| match noticed {
-            Noticed::Within(time) => format!("{weight} % for up to {}", zero_or(time)),
-            Noticed::Verified => format!("{weight} % until `verify` has ended"),
-            Noticed::Never => format!("{weight} % until somebody notices"),
-        });
-        lines.push(format!("risk     of the requests: {}", risks.collect::<Vec<_>>().join(", ")));
+        lines.push(format!("risk     of the requests: {}", risks(&unnoticed(environment, self.way(standing)))));
         if let Some(keep) = rollout.keep.filter(|_| standing.serves.is_some()) {
             lines.push(format!("keep     what serves now, for {}", show(keep)));
         }
@@ -304,7 +294,7 @@ impl Prospect<'_> {
         let (environment, kind) = (site.environment, &delivery.target_of(site.environment).kind);
         let soak = soak_left(delivery, environment, &self.history, &released.release, Timestamp::now());
         let back = standing.last_verified(Some(&released.release)).map(|verified| &verified.release);
-        let Forecast { shortest, longest, back: time } = forecast(environment, kind, soak, self.weights(standing), back.is_some());
+        let Forecast { shortest, longest, back: time } = forecast(environment, kind, soak, self.way(standing), back.is_some());
         let shown = |time: Option<std::time::Duration>| time.map_or_else(|| "unlimited".to_owned(), zero_or);
         let times = format!("time     shortest {}, longest {}", zero_or(shortest), shown(longest));
         let (_, before_slot) = self.slots(standing);
@@ -315,6 +305,22 @@ impl Prospect<'_> {
         };
         [times, format!("rollback leads to {back}; longest {}", shown(time))]
     }
+}
+
+/// Returns in words when it is noticed that a release does not work, at each of its shares.
+fn risks(unnoticed: &[(u8, Noticed)]) -> String {
+    let alike = unnoticed.chunk_by(|(_, one), (_, other)| one == other).map(|alike| {
+        let weights: Vec<String> = alike.iter().map(|(weight, _)| format!("{weight} %")).collect();
+        let when = match alike[0].1 {
+            Noticed::Within(time) => format!("for up to {}", zero_or(time)),
+            Noticed::Told(time, most) => format!("for up to {}, or {} where the analysis cannot tell", zero_or(time), zero_or(most)),
+            Noticed::Verified => "until `verify` has ended".to_owned(),
+            Noticed::Never => "until somebody notices".to_owned(),
+        };
+        let each = if alike.len() > 1 { ", each " } else { " " };
+        format!("{}{each}{when}", weights.join(", "))
+    });
+    alike.collect::<Vec<_>>().join("; ")
 }
 
 /// Returns a command for people, with what is known for its placeholders.

@@ -82,6 +82,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments, screen: &mut Screen) -
                     output_theme: theme,
                     theme,
                     dialect: dialect.clone(),
+                    sums: true,
                     root: root.clone(),
                 };
                 let out = std::cell::RefCell::new(out);

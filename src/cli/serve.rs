@@ -61,8 +61,13 @@ pub(super) fn serve(global: &Global, arguments: &Serve, screen: &mut Screen) -> 
     let project = Project::load(global)?;
     let environment = find(&project, &arguments.environment)?;
     let (delivery, trial) = (&project.pipeline.delivery, arguments.trial.as_deref());
-    let tried = trial.and_then(|name| delivery.targets.iter().find(|target| &*target.name == name));
-    let target = tried.unwrap_or_else(|| delivery.target_of(environment));
+    let target = match trial {
+        None => delivery.target_of(environment),
+        Some(name) => {
+            let found = delivery.targets.iter().find(|target| &*target.name == name);
+            found.ok_or_else(|| Failing::usage(format!("there is no target `{}`", visible(name))))?
+        }
+    };
     let Kind::Process(process) = &target.kind else {
         let message = format!("the target `{}` of `{}` is not of the kind `process`", target.name, environment.name);
         return Err(Failing::usage_with_help(message, "only such a one has a listener to be kept"));
@@ -78,7 +83,8 @@ pub(super) fn serve(global: &Global, arguments: &Serve, screen: &mut Screen) -> 
     if arguments.stop {
         return stop(&place, name, screen);
     }
-    let supervisor = Supervisor::open(place, name, process.listen, Some(Box::new(io::stderr()))).map_err(|error| explain(&error, name))?;
+    let supervisor =
+        Supervisor::open(place, name, process.listen, Some(Box::new(io::stderr()))).map_err(|error| explain(&error, name, trial))?;
     let (ender, mut times) = (supervisor.ender(), 0);
     let hear = move |_| {
         times += 1;
@@ -94,10 +100,10 @@ pub(super) fn serve(global: &Global, arguments: &Serve, screen: &mut Screen) -> 
     Ok(Exit::Passed)
 }
 
-fn explain(error: &StartError, name: &str) -> Failing {
+fn explain(error: &StartError, name: &str, trial: Option<&str>) -> Failing {
     let help = match error {
-        StartError::Held(_) => format!("\n  help: `shipway serve {name} --status` shows it, `--stop` ends it"),
-        StartError::Listen { .. } | StartError::Folder { .. } => String::new(),
+        StartError::Held(_) if trial.is_none() => format!("\n  help: `shipway serve {name} --status` shows it, `--stop` ends it"),
+        StartError::Held(_) | StartError::Listen { .. } | StartError::Folder { .. } => String::new(),
     };
     anyhow::anyhow!("`{name}`: {error}{help}").into()
 }

@@ -13,8 +13,9 @@ use super::screen::Screen;
 use super::site::{Site, name_of};
 use crate::delivery::command::Told;
 use crate::delivery::target::{Target, TargetError};
+use crate::ledger::entry::Phase;
 use crate::ledger::history::History;
-use crate::ledger::standing::{Ongoing, Standing};
+use crate::ledger::standing::Standing;
 use crate::model::environment::Environment;
 use crate::model::stage::{Command, Step};
 use crate::model::target::{Kind, Process};
@@ -113,20 +114,21 @@ impl Site<'_> {
         heaviest.is_some_and(|look| look.down.is_some() && standing.serves.as_ref().is_some_and(|serving| serving.release == look.release))
     }
 
-    /// Sees to it that both releases of a rollout run that is on its way: their supervisor may have ended since, and an analysis would judge that.
-    /// Returns the signal that came meanwhile.
+    /// Sees to it that whatever has a share of the traffic runs, of a rollout that is on its way or goes back: its supervisor may have ended since, and
+    /// what looks at it would judge that. Returns the signal that came meanwhile.
     pub(super) fn start_again(&self, name: &str, history: &History, target: &mut dyn Target, screen: &RefCell<&mut Screen>) -> Option<i32> {
-        let is_at_share = |ongoing: &Ongoing| ongoing.share.as_ref().is_some_and(|share| share.weight < 100);
-        let ongoing = history.standing(&self.environment.name).ongoing?;
-        if ongoing.deployment != name || ongoing.turned.is_some() || !is_at_share(&ongoing) {
-            return None;
-        }
+        let ongoing = history.standing(&self.environment.name).ongoing.filter(|ongoing| ongoing.deployment == name)?;
         if self.process().is_none() || self.depot.journal.held_elsewhere(&ongoing).is_some() {
             return None;
         }
-        let started = &ongoing.started;
-        let before = started.before.as_deref().map(|before| (before, started.before_slot.as_deref()));
-        for (release, slot) in before.into_iter().chain([(started.release.as_str(), started.slot.as_deref())]) {
+        let (stays, goes) = ongoing.ways();
+        let (first, second) = match (&ongoing.turned, &ongoing.share) {
+            (Some(back), _) if back.done.contains(&Phase::Shift(100)) => (stays, None),
+            (None, Some(share)) if share.weight == 100 => (stays, None),
+            (None, Some(_)) => (goes, stays),
+            (Some(_), _) | (None, None) => (None, None),
+        };
+        for (release, slot) in first.into_iter().chain(second) {
             match self.candidate(release, slot).map_err(TargetError::Failed).and_then(|candidate| target.start(&candidate)) {
                 Ok(()) => {}
                 // The analysis is to say what that means.

@@ -29,6 +29,7 @@ use crate::model::environment::Environment;
 use crate::model::outcome::Exit;
 use crate::model::service::Address;
 use crate::model::target::{Kind, TargetId};
+use crate::supervisor::place::Place;
 
 /// The folder of what belongs to trials.
 const TESTED: &str = "tested";
@@ -173,6 +174,13 @@ fn candidates(site: &Site<'_>, history: &History) -> Result<[Candidate; 2], Fail
     Ok([candidate(&old.release, first)?, candidate(&new.release, site.kind().slot_beside(first))?])
 }
 
+/// Ends the supervisor of a trial, and all that it serves, for good; tells whether one was there.
+fn end_trial(place: &Place) -> Result<bool, Failing> {
+    let was_there = end(place, |_| {}).map_err(anyhow::Error::new)?;
+    place.forget_all().context("what the supervisor of a test has served cannot be forgotten")?;
+    Ok(was_there)
+}
+
 /// Makes the trial, and shows what came of it.
 fn try_out(site: &Site<'_>, history: &History, test: &Test, url: &Address, screen: &mut Screen) -> Result<Exit, Failing> {
     let releases = candidates(site, history)?;
@@ -181,7 +189,7 @@ fn try_out(site: &Site<'_>, history: &History, test: &Test, url: &Address, scree
     let own = site.depot.folder()?;
     let place = place(&own, site.environment, Some(&test.target));
     // That of one that was killed may have anything in its slots.
-    end(&place, |_| {}).map_err(anyhow::Error::new)?;
+    end_trial(&place)?;
     let outcome = {
         let shared = RefCell::new(&mut *screen);
         let supervisor = (place.clone(), site.serve(Some(&test.target))?);
@@ -197,7 +205,7 @@ fn try_out(site: &Site<'_>, history: &History, test: &Test, url: &Address, scree
         };
         drill.run()
     };
-    let is_ended = end(&place, |_| {}).map_err(anyhow::Error::new)?;
+    let is_ended = end_trial(&place)?;
     let mut outcome = outcome.context("there are no clients to be had")?;
     if is_ended {
         // All that it served has ended with it.

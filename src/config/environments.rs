@@ -109,14 +109,11 @@ impl<'f> Environments<'f> {
         let (provision, verify, on_abort) = (list("provision", &known), list("verify", &known), list("on-abort", &known));
         // Where a release goes is not settled while it is asked whether it may.
         let gates = list("gates", KNOWN);
+        let known_before = builder.problems.len();
         let rollout = rollout(&mut builder, fields, on_abort, &known);
-        if rollout.pause == Pause::Manual && rollout.weights == [100] && self.tables[place].1.values.contains_key("pause") {
-            let message = "nothing waits for `resume`: the release gets all of the traffic at once";
-            let help = "rollout = [0, 100] starts it and waits before users see it";
-            builder.problems.push(Diagnostic::error(message, fields.span("pause"), "of no use").help(help));
-        }
-        if let Some(target) = target.map(|id| &self.targets[id.0 as usize].1) {
-            check_room(&rollout, target, fields, builder.problems);
+        if let Some(target) = target.map(|id| &self.targets[id.0 as usize].1).filter(|_| builder.problems.len() == known_before) {
+            let is_own = self.tables[place].1.values.contains_key("pause");
+            check_room(&rollout, target, (fields, is_own), builder.problems);
         }
         Some(Environment {
             name: name.value.as_str().into(),
@@ -281,7 +278,8 @@ fn pause(fields: &Fields, problems: &mut Vec<Diagnostic>) -> Pause {
 }
 
 /// Says which keys ask for two releases at a time where the target has room for one.
-fn check_room(rollout: &Rollout, target: &Target, fields: &Fields, problems: &mut Vec<Diagnostic>) {
+/// `has_pause` tells whether the environment has a `pause` of its own, which no other one is like.
+fn check_room(rollout: &Rollout, target: &Target, (fields, has_pause): (&Fields, bool), problems: &mut Vec<Diagnostic>) {
     let name = &target.name;
     let (weights, keep) = match &target.kind {
         Kind::Directory(_) => (Some(format!("the target `{name}` is a directory, whose link leads to one release")), None),
@@ -294,6 +292,11 @@ fn check_room(rollout: &Rollout, target: &Target, fields: &Fields, problems: &mu
         }
         Kind::Command(_) | Kind::Process(_) | Kind::Flag(_) => (None, None),
     };
+    if rollout.pause == Pause::Manual && rollout.weights == [100] && has_pause {
+        let message = "nothing waits for `resume`: the release gets all of the traffic at once";
+        let help = if weights.is_none() { "rollout = [0, 100] starts it and waits before users see it" } else { "take it out" };
+        problems.push(Diagnostic::error(message, fields.span("pause"), "of no use").help(help));
+    }
     if let Some(why) = weights.filter(|_| rollout.weights != [100]) {
         problems.push(Diagnostic::error(why, fields.span("rollout"), "needs two at a time").help("rollout = [100]"));
     }

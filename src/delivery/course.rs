@@ -66,10 +66,12 @@ fn end(ended: &Ended) -> End {
 /// Adds what an entry says of the deployment, which goes back or not.
 fn take(moments: &mut Vec<Moment>, at: Timestamp, deed: &Deed, goes_back: bool) {
     let what = match deed {
-        Deed::Doing(Phasing { phase, .. }) => What::Phase { name: phase.to_string(), share: share(*phase, goes_back), done: None },
+        Deed::Doing(Phasing { phase, .. }) => {
+            What::Phase { name: phase.to_string(), share: share(*phase, goes_back), done: None, trouble: None }
+        }
         Deed::Done(Phasing { phase: Phase::Analyse(weight), .. }) => What::Look { share: *weight, sight: Sight::Yes, said: None },
-        Deed::Done(Phasing { phase, .. }) => {
-            finish(moments, &phase.to_string(), at);
+        Deed::Done(Phasing { phase, reason, .. }) => {
+            finish(moments, &phase.to_string(), at, reason.as_ref());
             return;
         }
         Deed::Looked(Looked { weight, answer, reason, .. }) => {
@@ -101,12 +103,13 @@ fn take(moments: &mut Vec<Moment>, at: Timestamp, deed: &Deed, goes_back: bool) 
     }
 }
 
-/// Notes that the phase of this name, which was begun last, is done.
-fn finish(moments: &mut [Moment], phase: &str, at: Timestamp) {
+/// Notes that the phase of this name, which was begun last, is done, or for this reason did not work.
+fn finish(moments: &mut [Moment], phase: &str, at: Timestamp, reason: Option<&String>) {
     for moment in moments.iter_mut().rev() {
-        if let What::Phase { name, done, .. } = &mut moment.what
+        if let What::Phase { name, done, trouble, .. } = &mut moment.what
             && name == phase
         {
+            *trouble = reason.cloned();
             *done = done.or(Some(at));
             return;
         }
@@ -175,16 +178,20 @@ mod tests {
             Deed::Turned(turned),
             doing(Phase::Shift(100)),
             done(Phase::Shift(100)),
+            doing(Phase::Stop),
+            Deed::Done(Phasing { reason: Some("it is stuck".to_owned()), ..phasing(Phase::Stop) }),
             Deed::Ended(ended),
             done(Phase::Stop),
         ];
         let history = history(deeds);
         let course = course(&history, "0", second(99)).unwrap();
-        assert_eq!((course.release.as_str(), course.end.clone(), course.until), ("a-long-id-of", End::Back(String::new()), second(9)));
+        assert_eq!((course.release.as_str(), course.end.clone(), course.until), ("a-long-id-of", End::Back(String::new()), second(11)));
         assert_eq!(course.shares(), [(second(0), 0), (second(3), 5), (second(8), 0)]);
         let sights = course.moments.iter().filter_map(|moment| if let What::Look { sight, .. } = moment.what { Some(sight) } else { None });
         assert_eq!(sights.collect::<Vec<_>>(), [Sight::Unsure, Sight::Yes]);
-        assert_eq!(course.moments.len(), 5);
+        assert_eq!(course.moments.len(), 6);
+        let trouble = |moment: &Moment| if let What::Phase { trouble, .. } = &moment.what { trouble.clone() } else { None };
+        assert_eq!(course.moments.iter().filter_map(trouble).collect::<Vec<_>>(), ["it is stuck"]);
         // One that is on its way is told until now.
         let open = History { entries: history.entries[..4].to_vec() };
         let course = super::course(&open, "0", second(99)).unwrap();

@@ -199,7 +199,8 @@ fn deployments(history: &History, environment: &str) -> Vec<Deployment> {
         }
         let Some(deployment) = deed.deployment().and_then(|name| places.get(name)).map(|place| &mut all[*place]) else { continue };
         if let Deed::Doing(phasing) = deed {
-            deployment.was_shifted |= matches!(phasing.phase, Phase::Shift(_));
+            // On the way back the one before gets it.
+            deployment.was_shifted |= deployment.turned.is_none() && matches!(phasing.phase, Phase::Shift(1..));
         }
         if let Deed::Turned(_) = deed {
             deployment.turned = deployment.turned.or(Some(at));

@@ -41,6 +41,7 @@ pub mod verdict;
 
 mod exchange;
 mod names;
+mod perform;
 mod recall;
 mod share;
 mod unpacked;

@@ -6,14 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::analysis::{Judged, judge};
-use super::drift::Drift;
 use super::hold::{INTERRUPTED, WAITS, keeping, reach, release, take};
 use super::recall::{LISTEN, LISTEN_FAR, recalled, unless_recalled};
 use super::rollout::{Move, Shape, Wait, later, next, picture};
 use super::staff::{Left, Pace, Staff};
 use super::target::{Candidate, Target, TargetError};
 use crate::base::text::visible;
-use crate::ledger::entry::{Cause, Deed, Ended, Ending, Looked, Phase, Phasing, Turned};
+use crate::ledger::entry::{Deed, Ended, Ending, Looked, Phase, Phasing, Turned};
 use crate::ledger::error::LedgerError;
 use crate::ledger::history::History;
 use crate::ledger::journal::Journal;
@@ -290,8 +289,9 @@ impl Deployment<'_> {
         // That it turns back is the first step of the way back.
         let reach = if matches!(deed(), Deed::Turned(_) | Deed::Stuck(_)) { Reach::Here } else { reach(ongoing) };
         self.journal.add(reach, &mut |history| {
-            let is_said = |deed: &Deed| history.entries.last().is_some_and(|last| last.entry.deed == *deed);
-            // After a kill it may stand there already.
+            // After a kill it may stand there already that a phase begins; what is said again of anything else counts again.
+            let is_said =
+                |deed: &Deed| matches!(deed, Deed::Doing(_)) && history.entries.last().is_some_and(|last| last.entry.deed == *deed);
             Some(deed()).filter(|deed| self.is_at(history, ongoing, step, now) && !is_said(deed))
         })
     }
@@ -302,90 +302,6 @@ impl Deployment<'_> {
         then.is_some_and(|then| {
             then.turned.is_some() == ongoing.turned.is_some() && next(&then, self.shape, now) == step && self.journal.holds(&then)
         })
-    }
-
-    /// Does what a phase asks for; returns why it did not work, where that is no reason to go back.
-    fn perform(&mut self, phase: Phase, ongoing: &Ongoing, standing: &Standing, history: &History) -> Result<Option<String>, TargetError> {
-        let (stays, goes) = ongoing.ways();
-        let (id, slot) = stays.unwrap_or((&ongoing.started.release, ongoing.started.slot.as_deref()));
-        if phase == Phase::Stop {
-            return self.stop(ongoing, standing);
-        }
-        if phase == Phase::Tell {
-            return self.tell(ongoing).map(|()| None);
-        }
-        let release = (self.find)(id, slot).map_err(TargetError::Failed)?;
-        match phase {
-            Phase::Provision => self.staff.provision(&release),
-            Phase::Verify => {
-                let comes_back = ongoing.turned.is_some() || ongoing.started.cause == Cause::Rollback;
-                self.staff.verify(&release, history.proof(self.environment, id).filter(|_| comes_back))
-            }
-            Phase::Start => {
-                if goes.is_none_or(|(_, other)| other != slot) {
-                    self.clear(&release, ongoing, standing, history)?;
-                }
-                self.target.start(&release)
-            }
-            Phase::Shift(weight) => {
-                self.target.shift(&release, weight)?;
-                if weight == 100 { self.check(&release, history) } else { Ok(()) }
-            }
-            Phase::Analyse(_) | Phase::Stop | Phase::Tell => Ok(()),
-        }
-        .map(|()| None)
-    }
-
-    /// Ends what may still run in the slot of `release`: what asks there whether the new one is ready could be answered by it.
-    fn clear(&mut self, release: &Candidate, ongoing: &Ongoing, standing: &Standing, history: &History) -> Result<(), TargetError> {
-        let slot = release.slot.as_ref().map(|slot| slot.name.as_str());
-        let left = slot.and_then(|slot| standing.started.get(slot)).filter(|left| **left != release.id);
-        let Some(left) = left else { return Ok(()) };
-        let gone = (self.find)(left, slot).map_err(TargetError::Failed)?;
-        let stopped = self.target.stop(Some(&gone), &kept(ongoing, standing));
-        stopped.map_err(|error| match error {
-            TargetError::Failed(why) => {
-                let name = history.release(left).map_or(left.as_str(), |(_, released)| released.name.as_str());
-                TargetError::Failed(format!("{} may still run in its slot, and could not be ended: {why}", visible(name)))
-            }
-            interrupted @ TargetError::Interrupted(_) => interrupted,
-        })
-    }
-
-    /// Makes sure that the target itself says that `release` serves, if it says anything.
-    fn check(&mut self, release: &Candidate, history: &History) -> Result<(), TargetError> {
-        let observed = self.target.observe(Some(release))?;
-        match Drift::of(Ok(observed), Some(&release.id), history)? {
-            Drift::InSync | Drift::Unknown { .. } => Ok(()),
-            Drift::Drifted { seen, .. } => Err(TargetError::Failed(format!("the target says that {seen} serves"))),
-        }
-    }
-
-    /// Ends what goes. Returns why that did not work: what serves was shown to, and what is left behind it is no reason to take it away.
-    fn stop(&mut self, ongoing: &Ongoing, standing: &Standing) -> Result<Option<String>, TargetError> {
-        let gone = ongoing.goes().map(|(id, slot)| (self.find)(id, slot)).transpose();
-        match gone.map_err(TargetError::Failed).and_then(|gone| self.target.stop(gone.as_ref(), &kept(ongoing, standing))) {
-            Err(TargetError::Failed(reason)) => {
-                self.staff.warn(&reason);
-                Ok(Some(reason))
-            }
-            Err(interrupted @ TargetError::Interrupted(_)) => Err(interrupted),
-            Ok(()) => Ok(None),
-        }
-    }
-
-    /// Tells why it goes back. Whether that works is of no matter for what serves.
-    fn tell(&mut self, ongoing: &Ongoing) -> Result<(), TargetError> {
-        let Some(back) = &ongoing.turned else { return Ok(()) };
-        let reason =
-            back.stuck.as_ref().map_or_else(|| back.reason.clone(), |stuck| format!("{}; the rollback failed: {stuck}", back.reason));
-        let release = (self.find)(&ongoing.started.release, ongoing.started.slot.as_deref()).map_err(TargetError::Failed);
-        match release.and_then(|release| self.staff.tell(&release, &reason)) {
-            Err(TargetError::Failed(reason)) => self.staff.warn(&format!("{}: {reason}", Phase::Tell)),
-            Err(interrupted @ TargetError::Interrupted(_)) => return Err(interrupted),
-            Ok(()) => {}
-        }
-        Ok(())
     }
 
     /// Notes that a phase failed: the deployment goes back, or has failed for good.
@@ -405,11 +321,4 @@ impl Deployment<'_> {
     fn ended(&self, deployment: &str, result: Ending, reason: Option<String>) -> Ended {
         Ended { environment: self.environment.to_owned(), deployment: deployment.to_owned(), result, kept_until: None, reason }
     }
-}
-
-/// Returns the releases whose files stay.
-fn kept(ongoing: &Ongoing, standing: &Standing) -> Vec<String> {
-    let stays = ongoing.ways().0.map(|(id, _)| id.to_owned());
-    let good = standing.last_verified(stays.as_deref()).map(|verified| verified.release.clone());
-    [stays, good, ongoing.started.before.clone()].into_iter().flatten().collect()
 }

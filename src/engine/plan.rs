@@ -139,7 +139,7 @@ impl<'p> Plan<'p> {
     }
 
     /// Tells whether it is a task of shipway's own, not of stages that somebody wrote.
-    pub(super) fn is_task(&self) -> bool {
+    pub fn is_task(&self) -> bool {
         matches!(self.again, Again::Task(_))
     }
 

@@ -49,7 +49,7 @@ pub enum Deed {
     Started(Box<Started>),
     /// A phase of a deployment is about to be done: it may be done in part, or whole, unless the next entry says so.
     Doing(Phasing),
-    /// A phase of a deployment was done.
+    /// A phase of a deployment was done; or did not work, where that is no reason to go back.
     Done(Phasing),
     /// Somebody has looked how the release of a deployment does with its share of the traffic.
     Looked(Looked),

@@ -291,6 +291,7 @@ impl Standing {
         };
         let Some((release, slot)) = moved.and_then(|(release, slot)| Some((release.to_owned(), slot?.to_owned()))) else { return };
         match (phase, reason) {
+            (Phase::Stop, None) if self.started.get(&slot) != Some(&release) => {}
             (Phase::Stop, None) => drop(self.started.remove(&slot)),
             // Where another one was before, that is what runs.
             (Phase::Stop, Some(_)) => drop(self.started.entry(slot).or_insert(release)),
@@ -342,28 +343,27 @@ impl Standing {
         let Some(ongoing) = self.ongoing.take_if(|ongoing| ongoing.deployment == ended.deployment) else { return };
         let back = ongoing.turned.as_ref().map(|back| back.reason.clone());
         let reason = ended.reason.clone().or(back).unwrap_or_default();
+        // One that never moved what serves says nothing of it.
+        let came_back = || ongoing.turned.iter().flat_map(|back| &back.done).any(|phase| matches!(phase, Phase::Shift(_)));
+        let is_shown = ended.result == Ending::Verified || (ended.result == Ending::RolledBack && came_back());
         match ended.result {
             Ending::Verified => {
                 self.withdrawn.retain(|release| *release != ongoing.started.release);
                 self.failed.retain(|(release, _)| *release != ongoing.started.release);
                 self.verified.push(Verified { release: ongoing.started.release.clone(), at });
-                self.lost = None;
                 self.kept = ended.kept_until.map(|until| Kept { deployment: Ongoing { is_verified: true, ..ongoing }, until });
             }
-            Ending::Unchanged => self.failed.push((ongoing.started.release, reason)),
-            Ending::RolledBack => {
-                self.failed.push((ongoing.started.release, reason));
-                self.lost = None;
-            }
+            Ending::Unchanged | Ending::RolledBack => self.failed.push((ongoing.started.release, reason)),
             Ending::RollbackFailed => {
                 self.lost = Some(format!("a rollback failed: {reason}"));
                 self.failed.push((ongoing.started.release, reason));
             }
         }
-        if matches!(ended.result, Ending::Verified | Ending::RolledBack)
-            && let Some(serves) = &mut self.serves
-        {
-            serves.is_verified = true;
+        if is_shown {
+            self.lost = None;
+            if let Some(serves) = &mut self.serves {
+                serves.is_verified = true;
+            }
         }
     }
 }

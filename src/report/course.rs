@@ -68,6 +68,8 @@ pub enum What {
         share: Option<u8>,
         /// When it was done.
         done: Option<Timestamp>,
+        /// Why it did not work, where that was no reason to go back.
+        trouble: Option<String>,
     },
     /// Somebody has looked how the release does.
     Look {

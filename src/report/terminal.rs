@@ -61,6 +61,8 @@ pub struct Settings {
     pub theme: Theme,
     /// The language of who reads it.
     pub dialect: Dialect,
+    /// Whether it is said at the end what became of how many stages; of a task, which is one stage, that is known by then.
+    pub sums: bool,
     /// The project's folder, to tell places in files from other words with colons.
     pub root: PathBuf,
 }
@@ -362,8 +364,10 @@ impl<O: Write, E: Write> TerminalReporter<O, E> {
             for line in findings::summary(&self.totals, theme) {
                 self.say(&line);
             }
-            let line = summary(outcome, duration_ms, counts, self.flaky, theme);
-            self.say(&line);
+            if self.settings.sums {
+                let line = summary(outcome, duration_ms, counts, self.flaky, theme);
+                self.say(&line);
+            }
         }
         self.write_pending(None);
     }

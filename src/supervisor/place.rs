@@ -142,6 +142,18 @@ impl Place {
         saved.save(&self.saved())
     }
 
+    /// Sees to it that a supervisor which is started later serves nothing. None runs now.
+    ///
+    /// # Errors
+    /// Where the file cannot be removed, or a supervisor has just been started.
+    pub fn forget_all(&self) -> io::Result<()> {
+        if !self.saved().exists() {
+            return Ok(());
+        }
+        let Ok(_held) = self.take()? else { return Err(io::Error::other("a supervisor was started meanwhile")) };
+        fs::remove_file(self.saved())
+    }
+
     /// Tells whether a supervisor that is started would serve anything.
     pub fn is_kept(&self) -> bool {
         Saved::load(&self.saved()).is_ok_and(|saved| saved.slots.values().any(|kept| kept.weight > 0))

@@ -370,6 +370,20 @@ fn going_back_starts_what_does_not_run_any_more() {
 }
 
 #[test]
+fn a_rollback_that_was_begun_is_gone_on_with_and_not_undone() {
+    let Some(shop) = Shop::new() else { return };
+    shop.promote("hello 0\n", 0);
+    shop.promote("hello 1\n", 0);
+    fs::write(shop.run("kill"), "").unwrap();
+    let back = ["rollback", "production", "--reason", "slow"];
+    assert_eq!(shop.command(&back).output().unwrap().status.code(), None, "it was killed");
+    let said = shop.shipway(&back).exits(0).stderr;
+    assert!(said.contains(" serves, verified"), "{said}");
+    assert_eq!((shop.page().as_deref(), shop.running().len()), (Some("hello 0\n"), 1));
+    assert_eq!(shop.status()["verified"], true);
+}
+
+#[test]
 fn a_shift_that_fails_is_taken_back() {
     let Some(shop) = Shop::new() else { return };
     shop.promote("hello 1\n", 0);

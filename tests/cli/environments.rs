@@ -86,8 +86,15 @@ fn a_rollout_that_leads_nowhere_is_refused() {
         let said = refused(rollout, &format!("rollout = {other}"));
         assert!(said.contains("`rollout` does not lead to 100"), "{other}: {said}");
     }
-    let said = refused(&format!("{rollout}\npause    = \"2m\""), "pause = \"manual\"");
-    assert!(said.contains("nothing waits for `resume`: the release gets all of the traffic at once"), "{said}");
+    let both = format!("{rollout}\npause    = \"2m\"");
+    let nobody = "nothing waits for `resume`: the release gets all of the traffic at once";
+    let said = refused(&both, "pause = \"manual\"");
+    assert!(said.contains(nobody) && said.contains("help: rollout = [0, 100]"), "{said}");
+    let said = refused(&both, "rollout = [5, 25]\npause = \"manual\"");
+    assert!(said.contains("`rollout` does not lead to 100") && !said.contains(nobody), "{said}");
+    // Where there is no room for two a share is no help.
+    let said = refused(&format!("target   = \"web\"\n{both}"), "target = \"site\"\npause = \"manual\"");
+    assert!(said.contains(nobody) && said.contains("help: take it out"), "{said}");
 }
 
 #[test]

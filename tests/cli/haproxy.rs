@@ -223,7 +223,7 @@ fn what_is_bad_is_seen_by_no_more_than_the_plan_says() {
     let said = stage.shop.shipway(&["plan", "production"]).exits(0).stdout;
     assert!(
         said.contains(
-            "\nrisk     of the requests: 5 % for up to 200ms, 25 % for up to 200ms, 50 % for up to 200ms, 100 % until `verify` has ended\n"
+            "\nrisk     of the requests: 5 %, 25 %, 50 %, each for up to 200ms, or 400ms where the analysis cannot tell; 100 % until `verify` has ended\n"
         ),
         "{said}"
     );

@@ -307,6 +307,17 @@ fn what_cannot_be_told_and_what_is_bad_have_budgets_of_their_own() {
 }
 
 #[test]
+fn the_same_answer_again_counts_again() {
+    let rollout = ROLLOUT.replace("failures = 1, errors = 1", "failures = 2, errors = 3");
+    let Some(stage) = Stage::of(&rollout, "pause = \"1h\"") else { return };
+    for (page, word, reason) in [("hello 1\n", "echo bad; exit 1", "no (3 times)"), ("hello 2\n", "exit 75", "could not tell (4 times)")] {
+        stage.says(word);
+        let said = stage.shop.promote(page, 4);
+        assert!(said.contains(reason), "{said}");
+    }
+}
+
+#[test]
 fn too_few_samples_are_no_answer() {
     let Some(stage) = Stage::new("pause = \"1ms\"") else { return };
     let file = stage.shop.project.read("pipeline.toml").replace("errors = 1", "errors = 1, min-samples = 300");
@@ -586,6 +597,55 @@ fn a_rollback_that_changes_nothing_has_failed() {
 }
 
 #[test]
+fn a_rollback_leads_to_what_it_names_whatever_is_on_its_way() {
+    let Some(stage) = Stage::new("pause = \"manual\"") else { return };
+    let first = stage.shop.status()["release"]["id"].as_str().unwrap().to_owned();
+    let skip = |page: &str| {
+        stage.shop.release(page);
+        for code in [75, 75, 75, 0] {
+            stage.shop.shipway(&["promote", "production"]).exits(code);
+            stage.shop.shipway(&["resume", "production", "--reason", "fine"]).exits(0);
+        }
+    };
+    skip("hello 1\n");
+    stage.shop.promote("hello 2\n", 75);
+    // Back from what is on its way, and then on to what is named.
+    stage.shop.shipway(&["rollback", "production", "--to", &first, "--reason", "both"]).exits(0);
+    assert_eq!((stage.split(10, "hello 0\n"), stage.shop.running().len()), (10, 1));
+    let said = stage.shop.shipway(&["log"]).exits(0).stdout;
+    assert_eq!(said.matches("production: paused").count(), 1, "{said}");
+    // Where what is named is what served before, nothing more is to be done.
+    stage.shop.shipway(&["resume", "production", "--reason", "fine"]).exits(0);
+    stage.shop.promote("hello 3\n", 75);
+    stage.shop.shipway(&["rollback", "production", "--to", &first, "--reason", "bad"]).exits(0);
+    assert_eq!((stage.split(10, "hello 0\n"), stage.shop.status()["verified"].clone()), (10, true.into()));
+    let said = stage.shop.shipway(&["log"]).exits(0).stdout;
+    assert_eq!(said.matches(": roll back to ").count(), 1, "{said}");
+}
+
+#[test]
+fn whoever_has_what_share_is_known_again_before_anything_ends() {
+    let Some(stage) = Stage::of("\nrollout = [50, 100]\n", "pause = \"manual\"") else { return };
+    let lb = stage.shop.project.read("lb").replace("shift)\n", "shift)\n  if [ -e \"$RUN/broken\" ]; then exit 1; fi\n");
+    stage.shop.project.script("lb", &lb);
+    stage.shop.commit("lb");
+    stage.shop.promote("hello 1\n", 75);
+    fs::write(stage.shop.run("broken"), "").unwrap();
+    stage.shop.shipway(&["abort", "production", "--reason", "bad"]).exits(5);
+    fs::remove_file(stage.shop.run("broken")).unwrap();
+    assert!(stage.split(10, "hello 1\n") == 5, "it still has its half");
+    stage.taken("shifts");
+    let load = stage.load(&[1]);
+    let said = stage.shop.promote("hello 2\n", 75);
+    assert!(said.contains("▶ 50 %"), "{said}");
+    assert_eq!(stage.taken("shifts"), ["blue 100", "green 50"], "who is ended has nothing by then");
+    stage.shop.shipway(&["resume", "production", "--reason", "fine"]).exits(0);
+    stage.shop.shipway(&["promote", "production"]).exits(0);
+    assert_eq!(stage.split(10, "hello 2\n"), 10);
+    nothing_is_lost(load);
+}
+
+#[test]
 fn a_plan_says_who_could_see_what_is_bad_for_how_long() {
     let Some(stage) = Stage::new("pause = \"2m\"\nkeep = \"30m\"") else { return };
     let file = stage.shop.project.read("pipeline.toml").replace("every = \"1ms\"", "every = \"10s\"");
@@ -594,7 +654,7 @@ fn a_plan_says_who_could_see_what_is_bad_for_how_long() {
     let said = stage.shop.shipway(&["plan", "production"]).exits(0).stdout;
     let lines: Vec<&str> = said.lines().collect();
     assert!(lines.contains(&"rollout  · 5 %  · 25 %  · 50 %  · 100 %; each 2m"), "{said}");
-    let risk = "risk     of the requests: 5 % for up to 20s, 25 % for up to 20s, 50 % for up to 20s, 100 % until `verify` has ended";
+    let risk = "risk     of the requests: 5 %, 25 %, 50 %, each for up to 20s, or 40s where the analysis cannot tell; 100 % until `verify` has ended";
     assert!(lines.contains(&risk), "{said}");
     assert!(lines.contains(&"keep     what serves now, for 30m"), "{said}");
     assert!(lines.iter().any(|line| line.starts_with("time     shortest 6m, longest unlimited")), "{said}");
@@ -618,7 +678,7 @@ fn blue_and_green_change_places_at_once() {
     let Some(stage) = Stage::of(&at_once, "keep = \"1h\"") else { return };
     stage.shop.release("hello 1\n");
     let said = stage.shop.shipway(&["plan", "production"]).exits(0).stdout;
-    assert!(said.contains("\nrisk     of the requests: 100 % for up to 2ms\n"), "{said}");
+    assert!(said.contains("\nrisk     of the requests: 100 % for up to 2ms, or 4ms where the analysis cannot tell\n"), "{said}");
     stage.shop.shipway(&["promote", "production", "--step"]).exits(0);
     let [blue, green] = stage.shop.ports;
     assert_eq!(

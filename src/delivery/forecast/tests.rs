@@ -30,8 +30,8 @@ fn delivery(keys: &str, commands: &str) -> Delivery {
 fn seconds(keys: &str, commands: &str, soak: u64, has_before: bool) -> (u64, Option<u64>, Option<u64>) {
     let delivery = delivery(keys, commands);
     let environment = delivery.named("production").unwrap();
-    let said =
-        forecast(environment, &delivery.target_of(environment).kind, Duration::from_secs(soak), &environment.rollout.weights, has_before);
+    let way = Way { weights: &environment.rollout.weights, is_tried: has_before };
+    let said = forecast(environment, &delivery.target_of(environment).kind, Duration::from_secs(soak), way, has_before);
     let seconds = |time: Option<Duration>| time.map(|time| time.as_secs());
     (said.shortest.as_secs(), seconds(said.longest), seconds(said.back))
 }
@@ -71,7 +71,8 @@ fn one_step_without_a_limit_is_enough() {
 fn a_directory_takes_no_time_of_its_own() {
     let delivery = delivery("", "start = \"a\"");
     let environment = delivery.named("production").unwrap();
-    let said = forecast(environment, &delivery.targets[1].kind, Duration::ZERO, &[100], true);
+    let way = Way { weights: &[100], is_tried: true };
+    let said = forecast(environment, &delivery.targets[1].kind, Duration::ZERO, way, true);
     assert_eq!((said.longest, said.back), (Some(Duration::ZERO), Some(Duration::ZERO)));
 }
 
@@ -94,22 +95,28 @@ fn pauses_are_waited_for_and_looks_have_a_limit() {
 
 #[test]
 fn each_share_says_when_somebody_notices() {
-    use Noticed::{Never, Verified, Within};
+    use Noticed::{Never, Told, Verified, Within};
     let commands = "start = \"a\"\nshift = \"b\"\n[targets.web.slots.a]\nport = 1\n[targets.web.slots.b]\nport = 2";
     let noticed = |keys: &str, is_tried| {
         let delivery = delivery(keys, commands);
         let environment = delivery.named("production").unwrap();
-        unnoticed(environment, &environment.rollout.weights, is_tried)
+        unnoticed(environment, Way { weights: &environment.rollout.weights, is_tried })
     };
     let analysis = "analysis = { run = \"c\", every = \"20s\", failures = 1, errors = 2 }";
-    let (looks, pause) = (Within(Duration::from_secs(40)), Within(Duration::from_secs(100)));
+    let seconds = Duration::from_secs;
+    // Two noes, each behind two answers that it cannot tell.
+    let (looks, pause) = (Told(seconds(40), seconds(120)), Within(seconds(100)));
     let timed = "rollout = [0, 5, 100]\npause = \"100s\"";
     assert_eq!(noticed(&format!("{timed}\n{analysis}"), true), [(5, looks), (100, Never)]);
     assert_eq!(noticed(&format!("{timed}\nverify = [\"true\"]"), true), [(5, pause), (100, Verified)]);
     let limited = "verify = [{ run = \"true\", timeout = \"7s\" }]";
-    assert_eq!(noticed(&format!("{timed}\n{limited}"), true), [(5, pause), (100, Within(Duration::from_secs(7)))]);
+    assert_eq!(noticed(&format!("{timed}\n{limited}"), true), [(5, pause), (100, Within(seconds(7)))]);
     let manual = format!("rollout = [5, 100]\npause = \"manual\"\n{analysis}");
     assert_eq!(noticed(&manual, true), [(5, Never), (100, Never)], "it is asked only when somebody comes");
     assert_eq!(noticed(analysis, true), [(100, looks)]);
+    // As long as the pause lasts too few samples are no answer.
+    let few = analysis.replace("errors = 2", "errors = 2, min-samples = 300");
+    assert_eq!(noticed(&format!("{timed}\n{few}"), true)[0], (5, Told(seconds(40), seconds(100 + 120))));
+    assert_eq!(noticed(&analysis.replace("errors = 2", "errors = 0"), true), [(100, Within(seconds(40)))]);
     assert_eq!(noticed(&format!("{analysis}\nverify = [\"true\"]"), false), [(100, Verified)], "there is nothing to compare it with");
 }

@@ -136,6 +136,22 @@ fn the_measures_are_those_that_a_person_computes() {
 }
 
 #[test]
+fn one_that_was_taken_back_before_users_saw_it_is_no_failure() {
+    let mut book = Book::default();
+    book.release("b");
+    let (environment, deployment) = ("e".to_owned(), book.deploy((1, 9), "b", Some("a"), Cause::Promote, Ending::Unchanged));
+    let doing = |phase| Deed::Doing(Phasing { environment: environment.clone(), deployment: deployment.clone(), phase, reason: None });
+    // Behind its beginning it has no traffic; behind its turn the release before gets all of it.
+    for (place, deed) in [(2, doing(Phase::Shift(0))), (4, doing(Phase::Shift(100)))] {
+        let mut entry = book.0.entries[place - 1].clone();
+        entry.entry.deed = deed;
+        book.0.entries.insert(place, entry);
+    }
+    assert!(matches!(book.0.entries[3].entry.deed, Deed::Turned(_)), "{:?}", book.0);
+    assert_eq!(book.measured(0, 24 * 60).deployments, 0);
+}
+
+#[test]
 fn nothing_is_measured_where_nothing_was_done() {
     let metrics = Book::default().measured(0, 1);
     assert_eq!((metrics.deployments, metrics.deployments_per_day, metrics.change_fail_rate), (0, None, None));

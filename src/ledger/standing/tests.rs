@@ -89,3 +89,100 @@ fn what_was_verified_since_has_not_failed() {
     entries.push(entry("a", 3, ended("digest 2", Ending::Verified)));
     assert_eq!(failed(&entries), []);
 }
+
+/// What is written of deployments in slots, one after the other.
+#[derive(Default)]
+struct Book(Vec<Recorded>);
+
+impl Book {
+    fn write(&mut self, deed: Deed) -> String {
+        let minute = i64::try_from(self.0.len()).unwrap();
+        self.0.push(entry("a", minute, deed));
+        format!("digest {minute}")
+    }
+
+    fn begin(&mut self, (release, slot): (&str, &str), before: Option<(&str, &str)>) -> String {
+        let Deed::Started(mut begun) = started(Cause::Promote) else { unreachable!() };
+        (begun.release, begun.slot) = (release.to_owned(), Some(slot.to_owned()));
+        (begun.before, begun.before_slot) = (before.map(|(id, _)| id.to_owned()), before.map(|(_, slot)| slot.to_owned()));
+        self.write(Deed::Started(begun))
+    }
+
+    fn done(&mut self, deployment: &str, phase: Phase, reason: Option<&str>) {
+        let reason = reason.map(str::to_owned);
+        self.write(Deed::Done(Phasing { deployment: deployment.to_owned(), reason, ..phasing(phase) }));
+    }
+
+    fn turn(&mut self, deployment: &str, is_stuck: bool) {
+        let turned = Turned { environment: "e".to_owned(), deployment: deployment.to_owned(), reason: String::new() };
+        self.write(if is_stuck { Deed::Stuck(turned) } else { Deed::Turned(turned) });
+    }
+
+    fn end(&mut self, deployment: &str, result: Ending) {
+        let (environment, deployment) = ("e".to_owned(), deployment.to_owned());
+        self.write(Deed::Ended(Ended { environment, deployment, result, kept_until: None, reason: None }));
+    }
+
+    fn verify(&mut self, new: (&str, &str), before: Option<(&str, &str)>, stop: Option<&str>) {
+        let name = self.begin(new, before);
+        [Phase::Start, Phase::Shift(100), Phase::Verify].into_iter().for_each(|phase| self.done(&name, phase, None));
+        self.done(&name, Phase::Stop, stop);
+        self.end(&name, Ending::Verified);
+    }
+
+    fn standing(&self) -> Standing {
+        History { entries: self.0.clone() }.standing("e")
+    }
+
+    /// The slots of what may still run, and what that is.
+    fn started(&self) -> Vec<(String, String)> {
+        self.standing().started.into_iter().collect()
+    }
+}
+
+fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(slot, release)| ((*slot).to_owned(), (*release).to_owned())).collect()
+}
+
+#[test]
+fn what_was_not_seen_to_end_may_still_run() {
+    let mut book = Book::default();
+    book.verify(("a", "blue"), None, None);
+    book.verify(("b", "green"), Some(("a", "blue")), Some("it is stuck"));
+    assert_eq!(book.started(), pairs(&[("blue", "a"), ("green", "b")]));
+    // One that came to nothing in the slot, and was ended, says nothing of who was there before.
+    let name = book.begin(("c", "blue"), Some(("b", "green")));
+    book.turn(&name, false);
+    book.done(&name, Phase::Stop, None);
+    book.end(&name, Ending::RolledBack);
+    assert_eq!(book.started(), pairs(&[("blue", "a"), ("green", "b")]));
+    book.verify(("c", "blue"), Some(("b", "green")), None);
+    assert_eq!(book.started(), pairs(&[("blue", "c")]));
+    // Without a slot what comes takes the place of what was there.
+    let mut flat = Book::default();
+    let name = flat.write(started(Cause::Promote));
+    flat.done(&name, Phase::Start, None);
+    assert_eq!(flat.started(), []);
+}
+
+#[test]
+fn what_was_not_moved_back_is_not_known_by_that() {
+    let mut book = Book::default();
+    book.verify(("a", "blue"), None, None);
+    let name = book.begin(("b", "green"), Some(("a", "blue")));
+    [Phase::Start, Phase::Shift(100)].into_iter().for_each(|phase| book.done(&name, phase, None));
+    book.turn(&name, false);
+    book.turn(&name, true);
+    book.end(&name, Ending::RollbackFailed);
+    assert!(book.standing().lost.is_some());
+    // The next one does not even start: what serves is as little known as before.
+    let name = book.begin(("c", "blue"), Some(("b", "green")));
+    book.turn(&name, false);
+    book.done(&name, Phase::Stop, None);
+    book.end(&name, Ending::RolledBack);
+    let standing = book.standing();
+    assert!(standing.lost.is_some() && !standing.serves.unwrap().is_verified);
+    book.verify(("d", "blue"), Some(("b", "green")), None);
+    let standing = book.standing();
+    assert!(standing.lost.is_none() && standing.serves.unwrap().is_verified);
+}

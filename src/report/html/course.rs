@@ -169,6 +169,7 @@ fn row(course: &Course, moment: &Moment) -> String {
     let said = |text: &str| if text.is_empty() { String::new() } else { format!("<span class=\"suite\">{}</span>", prose(text)) };
     let took = |done: &Timestamp| time(u64::try_from(done.duration_since(moment.at).as_millis()).unwrap_or(0));
     let (class, name, more, took) = match &moment.what {
+        What::Phase { name, done: Some(done), trouble: Some(why), .. } => ("failed", name.clone(), said(why), took(done)),
         What::Phase { name, done: Some(done), .. } => ("passed", name.clone(), String::new(), took(done)),
         What::Phase { name, done: None, .. } if course.end == End::Open && is_last(course, moment) => {
             ("open", name.clone(), said("it was begun"), String::new())
@@ -206,7 +207,7 @@ mod tests {
     }
 
     fn shift(at: i64, share: u8) -> Moment {
-        let what = What::Phase { name: format!("shift to {share} %"), share: Some(share), done: Some(second(at)) };
+        let what = What::Phase { name: format!("shift to {share} %"), share: Some(share), done: Some(second(at)), trouble: None };
         Moment { at: second(at), what }
     }
 

@@ -88,7 +88,9 @@ impl Site<'_> {
     /// says that is checked out: what is to be mended may be how it is done.
     pub(super) fn begun_by(&self, ongoing: &Ongoing, screen: &mut Screen) -> Result<Option<Elsewhere>, Failing> {
         let commit = &ongoing.started.commit;
-        if *commit == self.head.commit || ongoing.turned.is_some() {
+        // What is checked out says nothing where it is no commit.
+        let is_clean = self.depot.repository().dirt()?.is_none();
+        if is_clean && (*commit == self.head.commit || ongoing.turned.is_some()) {
             return Ok(None);
         }
         let name = &self.environment.name;

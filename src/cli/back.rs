@@ -15,6 +15,7 @@ use crate::delivery::hold::seize;
 use crate::delivery::staff::Pace;
 use crate::ledger::entry::{Cause, Deed, Hold, Turned};
 use crate::ledger::shared::Reach;
+use crate::ledger::standing::Ongoing;
 use crate::model::environment::Environment;
 use crate::model::outcome::Exit;
 
@@ -37,22 +38,19 @@ pub(super) fn rollback(global: &Global, arguments: &Rollback, screen: &mut Scree
     let project = Project::load(global)?;
     let depot = Depot::open(&project, screen)?;
     let environment = find(&project, &arguments.environment)?;
-    let head = clean_head(&depot)?;
     let history = depot.journal.read()?;
     let named = arguments.to.as_deref().map(|text| history.release(text).map(|(_, released)| released.release.clone())).transpose()?;
     let ongoing = history.standing(&environment.name).ongoing;
     let is_paused = ongoing.is_some();
     if let Some(ongoing) = ongoing {
         pause(&depot, environment, &arguments.reason, screen)?;
-        let ended = if ongoing.started.cause == Cause::Promote {
+        let ended = if may_turn(&ongoing) {
             turn_back(global, &project, &depot, environment, &arguments.reason, screen)?
         } else {
-            // Turned, it would lead to what it was begun to take away.
-            let taken = take_up(global, &project, &depot, environment, &ongoing.deployment, screen)?;
-            let end = |site: Site<'_>, screen: &mut Screen| site.go_on(&ongoing.deployment, depot.journal.read()?, screen);
-            let exit = taken.map_or_else(Ok, |site| end(site, screen))?;
-            // One that was told to leave what it was begun to take away has to be made anew.
-            Some(exit).filter(|exit| ongoing.turned.is_none() || matches!(exit, Exit::Waiting | Exit::Interrupted(_)))
+            let exit = finish(global, &project, &depot, environment, &ongoing.deployment, screen)?;
+            // What was good and is only ended behind, or was told to leave what it was begun to take away, leads nowhere by itself.
+            let is_meant = !ongoing.is_verified && ongoing.turned.is_none();
+            Some(exit).filter(|exit| is_meant || matches!(exit, Exit::Waiting | Exit::Interrupted(_)))
         };
         let serving = depot.journal.read()?.standing(&environment.name).serves.filter(|serving| serving.is_verified);
         let is_there = named.is_none() || named == serving.map(|serving| serving.release);
@@ -60,6 +58,7 @@ pub(super) fn rollback(global: &Global, arguments: &Rollback, screen: &mut Scree
             return Ok(exit);
         }
     }
+    let head = clean_head(&depot)?;
     let Some(lock) = take_lock(&depot, environment, &depot.journal.read()?, screen)? else { return Ok(Exit::Waiting) };
     let site = Site { global, project: &project, depot: &depot, environment, head, pace: Pace::Through, revised: None, _lock: Some(lock) };
     let history = depot.journal.read()?;
@@ -77,16 +76,20 @@ pub(super) fn rollback(global: &Global, arguments: &Rollback, screen: &mut Scree
         );
         return Ok(Exit::Failed);
     };
-    if standing.verified_since(&wanted).is_none() {
+    if standing.verified.iter().all(|verified| verified.release != wanted) {
         screen.complain(&format!("{} was never verified in `{}`: promote it instead", name_of(&history, &wanted), environment.name), None);
         return Ok(Exit::Failed);
     }
-    if let Some(released) = serving.as_deref().and_then(|serving| history.release(serving).ok()).map(|(_, released)| released)
-        && released.irreversible
-    {
+    // Whatever came after it is left behind.
+    let behind = standing.verified.iter().rev().map(|verified| &verified.release).take_while(|release| **release != wanted);
+    let behind = serving.iter().filter(|serving| **serving != wanted).chain(behind).filter_map(|release| history.release(release).ok());
+    if let Some((_, released)) = behind.into_iter().find(|(_, released)| released.irreversible) {
         let help = "what it did cannot be taken back: promote a release that mends it";
         screen.complain(&format!("{} is irreversible, so no rollback leads behind it", visible(&released.name)), Some(help));
         return Ok(Exit::Failed);
+    }
+    if let Some(why) = site.is_served_elsewhere(&history, &standing) {
+        return Err(anyhow::anyhow!("`{}`: {why}", environment.name).into());
     }
     let released = history.release(&wanted)?.1.clone();
     // Whoever cannot go back holds nothing.
@@ -111,11 +114,36 @@ pub(super) fn abort(global: &Global, arguments: &Reasoned, screen: &mut Screen) 
     let project = Project::load(global)?;
     let depot = Depot::open(&project, screen)?;
     let environment = find(&project, &arguments.environment)?;
+    let ongoing = depot.journal.read()?.standing(&environment.name).ongoing;
+    if let Some(ongoing) = ongoing.filter(|ongoing| !may_turn(ongoing)) {
+        return finish(global, &project, &depot, environment, &ongoing.deployment, screen);
+    }
     let exit = turn_back(global, &project, &depot, environment, &arguments.reason, screen)?;
     if exit.is_none() {
         screen.say(&format!("{}: nothing is on its way", environment.name));
     }
     Ok(exit.unwrap_or(Exit::Passed))
+}
+
+/// Tells whether a deployment can be told to go back: where it leads back itself, that would lead to what it was begun to take away; and where it
+/// was verified, only what served before is still to be ended.
+fn may_turn(ongoing: &Ongoing) -> bool {
+    ongoing.started.cause == Cause::Promote && !ongoing.is_verified
+}
+
+/// Goes on with the deployment of this name to its end.
+fn finish(
+    global: &Global,
+    project: &Project,
+    depot: &Depot,
+    environment: &Environment,
+    name: &str,
+    screen: &mut Screen,
+) -> Result<Exit, Failing> {
+    match take_up(global, project, depot, environment, name, screen)? {
+        Ok(site) => with_commit(&site, name, screen, |site, screen| site.go_on(name, depot.journal.read()?, screen)),
+        Err(exit) => Ok(exit),
+    }
 }
 
 /// Tells the deployment that is on its way to go back, and sees to it; `None` where there is none.
@@ -130,7 +158,7 @@ fn turn_back(
     let mut name = None;
     // First of all, so that whoever moves it now goes back by themselves.
     depot.journal.add(Reach::Here, &mut |history| {
-        let ongoing = history.standing(&environment.name).ongoing;
+        let ongoing = history.standing(&environment.name).ongoing.filter(may_turn);
         name = ongoing.as_ref().map(|ongoing| ongoing.deployment.clone());
         let ongoing = ongoing.filter(|ongoing| ongoing.turned.is_none())?;
         let (environment, reason) = (environment.name.to_string(), reason.to_owned());
@@ -139,7 +167,7 @@ fn turn_back(
     let Some(name) = name else { return Ok(None) };
     depot.tell(screen);
     match take_up(global, project, depot, environment, &name, screen)? {
-        Ok(site) => site.go_back(&name, depot.journal.read()?, screen).map(Some),
+        Ok(site) => with_commit(&site, &name, screen, |site, screen| site.go_back(&name, depot.journal.read()?, screen)).map(Some),
         Err(exit) => {
             screen.say(&format!("{}: it is told to go back, which whoever holds it does", environment.name));
             Ok(Some(exit))
@@ -171,6 +199,21 @@ fn take_up<'s>(
         screen.progress(&format!("{}: waits for the phase that another process does now", environment.name));
         lock.lock().context("the lock of the environment cannot be had")?;
     }
-    let head = clean_head(depot)?;
+    let head = depot.repository().head()?.ok_or_else(|| anyhow::anyhow!("delivery is done from a commit, and there is none yet"))?;
     Ok(Ok(Site { global, project, depot, environment, head, pace: Pace::Through, revised: None, _lock: Some(lock) }))
+}
+
+/// Does something with a deployment as the commit says that it goes by.
+fn with_commit(
+    site: &Site<'_>,
+    name: &str,
+    screen: &mut Screen,
+    act: impl FnOnce(&Site<'_>, &mut Screen) -> Result<Exit, Failing>,
+) -> Result<Exit, Failing> {
+    let ongoing = site.depot.journal.read()?.standing(&site.environment.name).ongoing.filter(|ongoing| ongoing.deployment == name);
+    let begun = ongoing.map(|ongoing| site.begun_by(&ongoing, screen)).transpose()?.flatten();
+    match &begun {
+        Some(begun) => act(&begun.site(site)?, screen),
+        None => act(site, screen),
+    }
 }

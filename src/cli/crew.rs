@@ -59,7 +59,7 @@ impl Crew<'_> {
     pub(super) fn run(&self, task: &Task<'_>, screen: &mut Screen) -> Result<String, TargetError> {
         let (exit, run) = self.try_run(task, screen).map_err(|failing| {
             let exit = screen.explain(failing);
-            TargetError::Failed(format!("it could not be run (exit code {})", exit.code()))
+            TargetError::Unable(format!("it could not be run (exit code {})", exit.code()))
         })?;
         match exit {
             Exit::Passed => Ok(run),
@@ -166,7 +166,7 @@ impl Crew<'_> {
     pub(super) fn prepare(&self, task: &Task<'_>, screen: &mut Screen) -> Result<Prepared, TargetError> {
         self.try_prepare(task, screen).map_err(|failing| {
             let exit = screen.explain(failing);
-            TargetError::Failed(format!("it could not be prepared (exit code {})", exit.code()))
+            TargetError::Unable(format!("it could not be prepared (exit code {})", exit.code()))
         })
     }
 

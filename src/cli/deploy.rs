@@ -83,7 +83,7 @@ pub(super) fn promote(global: &Global, arguments: &Promote, screen: &mut Screen)
         return Ok(ended);
     }
     let exit = bring(global, &project, &depot, environment, wish, screen)?;
-    let exit = if exit == Exit::Passed { settle_all(global, &project, &depot, screen)? } else { exit };
+    let exit = if exit == Exit::Passed { settle_all(global, &project, &depot, screen) } else { exit };
     // Last of all: what it does to the tree is no matter for this command.
     Ok(match &arguments.report {
         Some(path) => course::leave(&project, &depot, &environment.name, path, exit, screen),
@@ -172,9 +172,12 @@ fn bring_in(site: &Site<'_>, history: &History, standing: &Standing, wish: Wish<
         Ok(released) => released,
         Err(exit) => return Ok(exit),
     };
-    if standing.serves.as_ref().is_some_and(|serving| serving.release == released.release && serving.is_verified) {
+    site.say_moved(history, standing, screen);
+    if standing.shows(&released.release) && !site.is_moved(standing) {
         match site.accept_drift(history, standing, wish.accepts_drift, screen)? {
             Ok(Some(_)) => {}
+            // What does not run is brought there again.
+            Ok(None) if site.is_only_down(standing) => {}
             Ok(None) => {
                 screen.say(&format!("{}: {} serves there already, verified", site.environment.name, visible(&released.name)));
                 return Ok(Exit::Passed);
@@ -209,42 +212,45 @@ pub(super) struct Settle {
 pub(super) fn settle(global: &Global, arguments: &Settle, screen: &mut Screen) -> Result<Exit, Failing> {
     let project = Project::load(global)?;
     let depot = Depot::open(&project, screen)?;
-    let Some(name) = &arguments.environment else { return settle_all(global, &project, &depot, screen) };
+    let Some(name) = &arguments.environment else { return Ok(settle_all(global, &project, &depot, screen)) };
     let environment = find(&project, name)?;
     let ended = end_kept(global, &project, &depot, environment, screen)?;
     let is_due = ended == Exit::Passed && is_due(&project, &depot.journal.read()?, environment);
     if is_due { bring(global, &project, &depot, environment, DUE, screen) } else { Ok(ended) }
 }
 
-/// The same for all environments, in the order of the file, until there is nothing more: what is verified in one may be due in the next. The
-/// first that does not pass ends it; what waits does not.
-pub(super) fn settle_all(global: &Global, project: &Project, depot: &Depot, screen: &mut Screen) -> Result<Exit, Failing> {
+/// The same for all environments, in the order of the file, until there is nothing more: what is verified in one may be due in the next. One that
+/// does not pass keeps no other from what is due there; what is returned is what the first of these ended with.
+pub(super) fn settle_all(global: &Global, project: &Project, depot: &Depot, screen: &mut Screen) -> Exit {
     let environments = &project.pipeline.delivery.environments;
+    // Whatever did not pass is not tried again.
+    let mut stopped: Vec<(&str, Exit)> = Vec::new();
     for _ in environments {
         let mut has_moved = false;
         for environment in environments {
-            let ended = end_kept(global, project, depot, environment, screen)?;
-            if !matches!(ended, Exit::Passed | Exit::Waiting) {
-                return Ok(ended);
-            }
-            let history = depot.journal.read()?;
-            if !is_due(project, &history, environment) {
+            if stopped.iter().any(|(name, _)| *name == &*environment.name) {
                 continue;
             }
-            let exit = match bring(global, project, depot, environment, DUE, screen) {
-                Err(failing @ Failing::Waiting(_)) => screen.explain(failing),
-                brought => brought?,
-            };
-            if !matches!(exit, Exit::Passed | Exit::Waiting) {
-                return Ok(exit);
+            let done = end_kept(global, project, depot, environment, screen).and_then(|ended| {
+                let goes_on = matches!(ended, Exit::Passed | Exit::Waiting) && is_due(project, &depot.journal.read()?, environment);
+                if goes_on {
+                    bring(global, project, depot, environment, DUE, screen).map(Some)
+                } else {
+                    Ok(Some(ended).filter(|ended| *ended != Exit::Passed))
+                }
+            });
+            match done.unwrap_or_else(|failing| Some(screen.explain(failing))) {
+                None | Some(Exit::Waiting) => {}
+                Some(Exit::Passed) => has_moved = true,
+                Some(interrupted @ Exit::Interrupted(_)) => return interrupted,
+                Some(exit) => stopped.push((&environment.name, exit)),
             }
-            has_moved |= exit == Exit::Passed;
         }
         if !has_moved {
             break;
         }
     }
-    Ok(Exit::Passed)
+    stopped.first().map_or(Exit::Passed, |(_, exit)| *exit)
 }
 
 /// Holds an environment, or lets it go on.

@@ -25,6 +25,9 @@ impl Site<'_> {
         if let Some(why) = &standing.lost {
             return Ok(Ok(Drift::unknown(why)));
         }
+        if self.is_out_of_reach(standing) {
+            return Ok(Ok(Drift::unknown("what serves does so by another target, which the environment has no more")));
+        }
         let serving = standing.serves.as_ref();
         let expected = match serving.map(|serving| self.candidate(&serving.release, serving.slot.as_deref())).transpose() {
             Ok(expected) => expected,
@@ -35,7 +38,7 @@ impl Site<'_> {
         let observed = self.target(&crew, &screen)?.observe(expected.as_ref());
         Ok(match Drift::of(observed, serving.map(|serving| serving.release.as_str()), history) {
             Ok(drift) => Ok(drift),
-            Err(TargetError::Failed(why)) => Ok(Drift::unknown(why)),
+            Err(TargetError::Failed(why) | TargetError::Unable(why)) => Ok(Drift::unknown(why)),
             Err(TargetError::Interrupted(signal)) => Err(Exit::Interrupted(signal)),
         })
     }

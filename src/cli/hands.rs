@@ -41,6 +41,10 @@ impl Hands for Crewed<'_, '_> {
         readiness::wait(self.crew, ready, (told, lost), &mut self.screen.borrow_mut())
     }
 
+    fn answers(&mut self, ready: &Readiness, told: &Told) -> bool {
+        readiness::answers(ready, told)
+    }
+
     fn pause(&mut self, time: Duration) -> Result<(), TargetError> {
         let came = self.rest.take(time).map_err(|error| TargetError::Failed(plain(&error)))?;
         came.map_or(Ok(()), |signal| Err(TargetError::Interrupted(signal)))

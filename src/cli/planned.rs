@@ -104,9 +104,8 @@ pub(super) fn plan(global: &Global, arguments: &Plan, screen: &mut Screen) -> Re
         Err(exit) => return Ok(exit),
     };
     // What is there needs no way there, unless somebody has moved it.
-    let is_there = standing.ongoing.is_none()
-        && drift.is_none()
-        && standing.serves.as_ref().is_some_and(|serving| serving.is_verified && serving.release == released.release);
+    let is_there = standing.ongoing.is_none() && drift.is_none() && standing.shows(&released.release) && !site.is_moved(&standing);
+    site.say_moved(history, &standing, screen);
     prospect.subject(&standing, is_there).iter().for_each(|line| screen.show(&format!("{line}\n")));
     if let Some(why) = lock(&standing, history) {
         screen.show(&format!("gate     lock: not yet: {why}\n"));
@@ -253,7 +252,7 @@ impl Prospect<'_> {
 
     /// Returns the way of the release to all of the traffic.
     fn way(&self, standing: &Standing) -> Way<'_> {
-        let is_tried = standing.serves.is_some() || self.site.flag().is_some();
+        let is_tried = (standing.serves.is_some() && !self.site.is_out_of_reach(standing)) || self.site.flag().is_some();
         // Without slots what is started replaces what serves, and the file says that.
         Way { weights: if is_tried { &self.site.environment.rollout.weights } else { &[100] }, is_tried }
     }

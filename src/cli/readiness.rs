@@ -18,7 +18,7 @@ use crate::delivery::target::TargetError;
 use crate::engine::plan::Plan;
 use crate::exec::cancel::Cancel;
 use crate::exec::executor::{Executor, GRACE, Owner, StepCommand};
-use crate::exec::probe::{Found, look_from_outside};
+use crate::exec::probe::{self, Found, look_from_outside};
 use crate::model::service::{Address, Ready};
 use crate::model::stage::{Command, StageId, Step};
 use crate::model::target::{Readiness, Sign};
@@ -34,7 +34,7 @@ type About<'a> = (&'a Told, &'a mut dyn FnMut() -> Option<String>);
 pub(super) fn wait(crew: &Crew<'_>, ready: &Readiness, about: About<'_>, screen: &mut Screen) -> Result<(), TargetError> {
     try_wait(crew, ready, about, screen).unwrap_or_else(|failing| {
         let exit = screen.explain(failing);
-        Err(TargetError::Failed(format!("whether it is ready cannot be asked (exit code {})", exit.code())))
+        Err(TargetError::Unable(format!("whether it is ready cannot be asked (exit code {})", exit.code())))
     })
 }
 
@@ -90,6 +90,11 @@ fn try_wait(crew: &Crew<'_>, ready: &Readiness, (told, lost): About<'_>, screen:
     };
     session.executor.finish().iter().for_each(|line| screen.warn(line));
     Ok(waited)
+}
+
+/// Tells whether somebody answers that it is ready, before it is started.
+pub(super) fn answers(ready: &Readiness, told: &Told) -> bool {
+    sign(&ready.sign, told).is_ok_and(|sign| probe::answers(&sign))
 }
 
 /// Returns what shows it, with what commands are told in its place.

@@ -111,7 +111,7 @@ fn make(global: &Global, arguments: &Arguments, screen: &mut Screen) -> Result<E
     let Some(released) = released? else { return Ok(exit) };
     depot.tell(screen);
     tell(&released, how.format, screen);
-    settle_all(global, &project, &depot, screen)
+    Ok(settle_all(global, &project, &depot, screen))
 }
 
 /// Returns the commit that is checked out; it must be all that lies there, unless `dirty`.

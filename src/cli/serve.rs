@@ -16,7 +16,7 @@ use super::project::Project;
 use super::screen::Screen;
 use super::signals;
 use super::site::name_of;
-use super::supervised::{end, place};
+use super::supervised::{end, known, place};
 use crate::base::text::{count, visible};
 use crate::exec::cancel::Interruption;
 use crate::exec::detached::detach;
@@ -59,6 +59,14 @@ pub(super) struct Serve {
 /// Is the supervisor, starts one, looks at it, or ends it.
 pub(super) fn serve(global: &Global, arguments: &Serve, screen: &mut Screen) -> Result<Exit, Failing> {
     let project = Project::load(global)?;
+    if arguments.status || arguments.stop {
+        // The file may know the environment no more, or as one of another kind: what it was is still to be seen, and to be ended.
+        let repository = repository_of(&project)?;
+        let (own, name) = (own_folder(&repository)?, arguments.environment.as_str());
+        if let Some(place) = known(&own, name) {
+            return if arguments.stop { stop(&place, name, screen) } else { show(&repository, &place, name, arguments.format, screen) };
+        }
+    }
     let environment = find(&project, &arguments.environment)?;
     let (delivery, trial) = (&project.pipeline.delivery, arguments.trial.as_deref());
     let target = match trial {
@@ -113,9 +121,12 @@ fn start(project: &Project, place: &Place, name: &str, trial: Option<&str>, scre
     let served = |sight: &Sight| {
         format!("{name}: the process {} listens on {}; its log is `{}`", sight.pid, sight.listen, visible(&sight.log.to_string_lossy()))
     };
-    if let Ok(sight) = place.ask(&Request::Observe).map_err(drop).and_then(|sight| if sight.ending { Err(()) } else { Ok(sight) }) {
-        screen.say(&served(&sight));
-        return Ok(Exit::Passed);
+    while let Ok(sight) = place.ask(&Request::Observe) {
+        if !sight.ending {
+            screen.say(&served(&sight));
+            return Ok(Exit::Passed);
+        }
+        std::thread::sleep(TICK);
     }
     let program = std::env::current_exe().context("it is not known which program this is")?;
     let file = project.root.join(&project.file);

@@ -34,7 +34,7 @@ use crate::git::state::Head;
 use crate::ledger::entry::{Cause, Deed, Ending, Released, Started, short};
 use crate::ledger::history::History;
 use crate::ledger::shared::Reach;
-use crate::ledger::standing::{Lease, Standing};
+use crate::ledger::standing::{Lease, Serving, Standing};
 use crate::model::environment::Environment;
 use crate::model::outcome::Exit;
 use crate::model::stage::Step;
@@ -147,7 +147,7 @@ impl Site<'_> {
             // It shows what it showed.
             slot = self.depot.journal.read()?.slot_of(&environment, &released.release).or(slot);
         }
-        let serving = standing.serves.as_ref().map(|serving| &serving.release);
+        let serving = standing.serves.as_ref().filter(|_| !self.is_out_of_reach(standing)).map(|serving| &serving.release);
         let started = Started {
             release: released.release.clone(),
             // In another slot the same release is another one to go back to.
@@ -157,6 +157,7 @@ impl Site<'_> {
             commit: self.head.commit.clone(),
             plan: self.plan(&released.release),
             cause,
+            target: Some(self.target_name()),
             reason: reason.map(str::to_owned),
             accepted_drift,
             environment,
@@ -167,6 +168,7 @@ impl Site<'_> {
         if cause == Cause::Promote {
             self.refuse_other_listener()?;
         }
+        self.end_trial_left(screen)?;
         // The bytes must be here before anything is announced.
         self.candidate(&released.release, None).map_err(|error| anyhow::anyhow!(error))?;
         let reach = if cause == Cause::Rollback { Reach::Here } else { Reach::All };
@@ -213,6 +215,10 @@ impl Site<'_> {
 
     fn move_on(&self, name: &str, history: History, screen: &mut Screen) -> Result<Left, Failing> {
         let environment = self.environment;
+        let ongoing = history.standing(&environment.name).ongoing.filter(|ongoing| ongoing.deployment == name);
+        if let Some(why) = ongoing.and_then(|ongoing| self.is_begun_elsewhere(&ongoing)) {
+            return Ok(Left::Unable(why));
+        }
         let crew = self.crew()?;
         let (left, warnings) = {
             let screen = RefCell::new(&mut *screen);
@@ -262,6 +268,10 @@ impl Site<'_> {
             Left::Interrupted(signal) => {
                 let ways = format!("`shipway promote {environment}` goes on, `shipway abort {environment} --reason R` goes back");
                 return Ok((Exit::Interrupted(signal), format!("{environment}: interrupted; {ways}")));
+            }
+            Left::Unable(why) => {
+                let line = format!("{environment}: goes no further: {}; then `shipway promote {environment}` goes on", visible(&why));
+                return Ok((Exit::Surroundings, line));
             }
             Left::Waits(wait) => return Ok((Exit::Waiting, self.waits(wait))),
             Left::Taken(lease) => {
@@ -322,7 +332,7 @@ impl Site<'_> {
     /// Returns the slot that the next release comes into, and the one that it leaves to the release before; `None` where there are none. Of a
     /// flag these are its variants.
     pub(super) fn slots(&self, standing: &Standing) -> (Option<String>, Option<String>) {
-        let serving = standing.serves.as_ref();
+        let serving = standing.serves.as_ref().filter(|_| !self.is_out_of_reach(standing));
         if let Some(flag) = self.flag() {
             return (Some(flag.variant.clone()), serving.and_then(|serving| serving.slot.clone()));
         }
@@ -363,6 +373,31 @@ impl Site<'_> {
         Ok(Candidate { id: id.to_owned(), manifest, slot })
     }
 
+    /// Returns the target by kind and name.
+    fn target_name(&self) -> String {
+        let target = self.project.pipeline.delivery.target_of(self.environment);
+        format!("{} {}", target.kind.word(), target.name)
+    }
+
+    /// Tells whether what serves does so by a target of another name or kind than the environment has now.
+    pub(super) fn is_moved(&self, standing: &Standing) -> bool {
+        standing.serves.as_ref().and_then(|serving| serving.target.as_ref()).is_some_and(|target| *target != self.target_name())
+    }
+
+    /// Tells whether it is one of another kind: nothing of the one that the environment has now reaches what serves.
+    pub(super) fn is_out_of_reach(&self, standing: &Standing) -> bool {
+        let kind = standing.serves.as_ref().and_then(|serving| serving.target.as_deref()?.split(' ').next());
+        kind.is_some_and(|kind| kind != self.kind().word())
+    }
+
+    /// Says of what is out of reach that nothing ends it.
+    pub(super) fn say_moved(&self, history: &History, standing: &Standing, screen: &mut Screen) {
+        if let Some(Serving { release, target: Some(target), .. }) = standing.serves.as_ref().filter(|_| self.is_out_of_reach(standing)) {
+            let (name, release) = (&self.environment.name, name_of(history, release));
+            screen.warn(&format!("{release} serves by the target of `{name}` before (`{}`): nothing moves or ends it", visible(target)));
+        }
+    }
+
     /// Returns what the target is.
     pub(super) fn kind(&self) -> &Kind {
         &self.project.pipeline.delivery.target_of(self.environment).kind
@@ -392,7 +427,11 @@ impl Site<'_> {
                 let hands = Box::new(Crewed { crew, screen, rest: Rest::default() });
                 Box::new(Command::new(commands, &self.environment.name, folder, &self.depot.vault, hands))
             }
-            Kind::Flag(flag) => Box::new(Flag::new(self.project.kept.join(&flag.file), &flag.flag, folder, &self.depot.vault)),
+            Kind::Flag(flag) => {
+                let ongoing = self.depot.journal.read().ok().and_then(|history| history.standing(&self.environment.name).ongoing);
+                let takes_over = ongoing.is_some_and(|ongoing| ongoing.started.accepted_drift.is_some());
+                Box::new(Flag::new(self.project.kept.join(&flag.file), (&flag.flag, takes_over), folder, &self.depot.vault))
+            }
             Kind::Process(process) => {
                 let files = (folder, &self.depot.vault);
                 let hands = Box::new(Crewed { crew, screen, rest: Rest::default() });

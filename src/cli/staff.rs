@@ -54,7 +54,7 @@ impl Staff for Crewed<'_, '_> {
         let told = self.told(release, 100);
         let screen = &mut self.screen.borrow_mut();
         let (failed, proof) = match (self.crew.verify(&told, screen), proof) {
-            (Err(TargetError::Failed(reason)), Some(proof)) => (reason, proof),
+            (Err(TargetError::Failed(reason) | TargetError::Unable(reason)), Some(proof)) => (reason, proof),
             (verified, _) => return verified,
         };
         // What is checked out now may ask for what it never had, or be what is broken.
@@ -65,7 +65,7 @@ impl Staff for Crewed<'_, '_> {
                     .push(format!("verify: {failed}; by the steps of the commit {}, which have shown it before, it works", short(proof)));
                 Ok(())
             }
-            Some(Err(TargetError::Failed(reason))) => {
+            Some(Err(TargetError::Failed(reason) | TargetError::Unable(reason))) => {
                 Err(TargetError::Failed(format!("{failed}; as the commit {} says: {reason}", short(proof))))
             }
             Some(Err(interrupted @ TargetError::Interrupted(_))) => Err(interrupted),
@@ -134,7 +134,8 @@ impl Staff for Crewed<'_, '_> {
 /// Returns what an analysis says that ended so.
 fn answer(exit: Exit, printed: &str, failure: Option<&Failure>, shown: &str) -> Look {
     let lines = || printed.lines().map(str::trim).filter(|line| !line.is_empty());
-    let samples = lines().filter_map(|line| line.strip_prefix(SAMPLES)?.trim().parse().ok()).next_back();
+    // What is no number takes back what was said before.
+    let samples = lines().filter_map(|line| line.strip_prefix(SAMPLES)).next_back().and_then(|number| number.trim().parse().ok());
     let says_no = |failure: &&Failure| failure.kind == FailureKind::Exit && failure.code != Some(i32::from(Exit::Waiting.code()));
     let (answer, verb) = match failure {
         None if exit == Exit::Passed => (Answer::Yes, "says yes"),

@@ -182,7 +182,9 @@ fn object(history: &History, (environment, standing, drift): &Look<'_>) -> Value
         "release": standing.serves.as_ref().map(|serving| release(&serving.release)),
         "slot": standing.serves.as_ref().and_then(|serving| serving.slot.as_deref()),
         "since": standing.serves.as_ref().map(|serving| serving.since.to_string()),
-        "verified": standing.serves.as_ref().is_some_and(|serving| serving.is_verified && !matches!(drift, Some(Drift::Drifted { .. }))),
+        "verified": standing.serves.as_ref().is_some_and(|serving| {
+            standing.shows(&serving.release) && !matches!(drift, Some(Drift::Drifted { .. }))
+        }),
         "ongoing": standing.ongoing.as_ref().map(|ongoing| json!({
             "deployment": ongoing.deployment,
             "release": release(&ongoing.started.release),

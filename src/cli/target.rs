@@ -14,7 +14,7 @@ use super::project::Project;
 use super::screen::Screen;
 use super::signals;
 use super::site::{Site, name_of};
-use super::supervised::{end, place};
+use super::supervised::{TESTED, end_trial, place};
 use crate::base::nearest;
 use crate::base::text::{count, visible};
 use crate::delivery::drift::Drift;
@@ -29,10 +29,6 @@ use crate::model::environment::Environment;
 use crate::model::outcome::Exit;
 use crate::model::service::Address;
 use crate::model::target::{Kind, TargetId};
-use crate::supervisor::place::Place;
-
-/// The folder of what belongs to trials.
-const TESTED: &str = "tested";
 
 /// How many requests each client makes over one of its connections: most show who gets a new one, the last whether one that stays breaks.
 const CLIENTS: [u32; 4] = [1, 1, 1, 100];
@@ -172,13 +168,6 @@ fn candidates(site: &Site<'_>, history: &History) -> Result<[Candidate; 2], Fail
     let first = site.kind().slot_beside(None);
     let candidate = |id: &str, slot: Option<&str>| site.candidate(id, slot).map_err(|error| anyhow::anyhow!(error));
     Ok([candidate(&old.release, first)?, candidate(&new.release, site.kind().slot_beside(first))?])
-}
-
-/// Ends the supervisor of a trial, and all that it serves, for good; tells whether one was there.
-fn end_trial(place: &Place) -> Result<bool, Failing> {
-    let was_there = end(place, |_| {}).map_err(anyhow::Error::new)?;
-    place.forget_all().context("what the supervisor of a test has served cannot be forgotten")?;
-    Ok(was_there)
 }
 
 /// Makes the trial, and shows what came of it.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::target::{Candidate, Observed, Target, TargetError};
 use super::unpacked::Unpacked;
@@ -52,6 +52,9 @@ pub trait Hands {
     /// Where it cannot in the time that it has.
     fn wait(&mut self, ready: &Readiness, told: &Told, lost: &mut dyn FnMut() -> Option<String>) -> Result<(), TargetError>;
 
+    /// Tells whether somebody answers that something can be used; false where a command says it, which may be about anything.
+    fn answers(&mut self, ready: &Readiness, told: &Told) -> bool;
+
     /// Waits so long.
     ///
     /// # Errors
@@ -59,14 +62,21 @@ pub trait Hands {
     fn pause(&mut self, time: Duration) -> Result<(), TargetError>;
 }
 
+/// For how long one that was seen to be ready counts as that.
+pub(super) const FRESH: Duration = Duration::from_secs(1);
+
+/// How long what was told to end may still answer, and how often that is looked at.
+const ENDING: Duration = Duration::from_secs(5);
+const TICK: Duration = Duration::from_millis(50);
+
 /// A target of commands.
 pub struct Command<'c> {
     commands: &'c Commands,
     environment: &'c str,
     releases: Unpacked<'c>,
     hands: Box<dyn Hands + 'c>,
-    /// The release that was seen to be ready last.
-    ready: Option<String>,
+    /// The release that was seen to be ready last, and when.
+    ready: Option<(String, Instant)>,
 }
 
 impl std::fmt::Debug for Command<'_> {
@@ -104,7 +114,7 @@ impl<'c> Command<'c> {
             let told = self.told(release, 0)?;
             self.hands.wait(ready, &told, &mut || None)?;
         }
-        self.ready = Some(release.id.clone());
+        self.ready = Some((release.id.clone(), Instant::now()));
         Ok(())
     }
 }
@@ -112,6 +122,23 @@ impl<'c> Command<'c> {
 impl Target for Command<'_> {
     fn folder(&self, release: &Candidate) -> PathBuf {
         self.releases.path(&release.id)
+    }
+
+    fn in_the_way(&mut self, release: &Candidate) -> Result<Option<String>, TargetError> {
+        // Without a `stop` there may be servers that stay, and are only given other files.
+        let Some(ready) = self.commands.ready.as_ref().filter(|_| !self.commands.slots.is_empty() && self.commands.stop.is_some()) else {
+            return Ok(None);
+        };
+        let (told, until) = (self.told(release, 0)?, Instant::now() + ENDING);
+        while self.hands.answers(ready, &told) {
+            if Instant::now() >= until {
+                let port = told.get("port").map(|port| format!(" on port {port}")).unwrap_or_default();
+                return Ok(Some(format!("somebody answers{port} already, before the release is started there")));
+            }
+            // What was told to end may take its time.
+            self.hands.pause(TICK)?;
+        }
+        Ok(None)
     }
 
     fn start(&mut self, release: &Candidate) -> Result<(), TargetError> {
@@ -126,8 +153,8 @@ impl Target for Command<'_> {
     }
 
     fn shift(&mut self, release: &Candidate, weight: u8) -> Result<(), TargetError> {
-        // It may have been seen ready long ago, by a process that was killed since.
-        if weight > 0 && self.ready.as_ref() != Some(&release.id) {
+        // It may have been seen ready long ago, and have ended since.
+        if weight > 0 && !self.ready.as_ref().is_some_and(|(id, when)| *id == release.id && when.elapsed() < FRESH) {
             self.wait(release)?;
         }
         let told = self.told(release, weight)?;

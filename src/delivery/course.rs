@@ -158,6 +158,7 @@ mod tests {
             plan: String::new(),
             cause: Cause::Promote,
             reason: None,
+            target: None,
             accepted_drift: None,
         };
         let phasing = |phase| Phasing { environment: environment.clone(), deployment: deployment.clone(), phase, reason: None };

@@ -39,7 +39,7 @@ impl Drift {
     /// Where it was interrupted.
     pub fn of(observed: Result<Observed, TargetError>, expected: Option<&str>, history: &History) -> Result<Self, TargetError> {
         let seen = match observed {
-            Err(TargetError::Failed(why)) => return Ok(Self::unknown(why)),
+            Err(TargetError::Failed(why) | TargetError::Unable(why)) => return Ok(Self::unknown(why)),
             Err(interrupted @ TargetError::Interrupted(_)) => return Err(interrupted),
             Ok(Observed::Unknown) if expected.is_none() => return Ok(Self::unknown("no release serves that the target could be told of")),
             Ok(Observed::Unknown) => return Ok(Self::unknown("the target cannot be asked")),

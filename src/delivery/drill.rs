@@ -164,7 +164,7 @@ impl Drill<'_> {
             match done {
                 Ok(observed) => seen.observed = observed,
                 Err(TargetError::Interrupted(signal)) => broken = Some(Broken::Signal(signal)),
-                Err(TargetError::Failed(why)) => {
+                Err(TargetError::Failed(why) | TargetError::Unable(why)) => {
                     let again = if time > 1 { "when it was done again: " } else { "" };
                     seen.failed = Some(format!("{again}{why}"));
                     // What cannot be told changes nothing.

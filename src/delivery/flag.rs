@@ -21,13 +21,16 @@ use crate::base::text::visible;
 pub struct Flag<'f> {
     file: PathBuf,
     name: &'f str,
+    /// What somebody has changed by hand may be lost: whoever asked for it knows.
+    takes_over: bool,
     releases: Unpacked<'f>,
 }
 
 impl<'f> Flag<'f> {
-    /// Returns the flag of this name in `file`; the files of releases lie in `folder`, which is the environment's own.
-    pub fn new(file: PathBuf, name: &'f str, folder: PathBuf, vault: &'f Vault) -> Self {
-        Self { file, name, releases: Unpacked::new(folder, vault, true) }
+    /// Returns the flag of this name in `file`, with what somebody has changed by hand in it where it `takes_over`; the files of releases lie in
+    /// `folder`, which is the environment's own.
+    pub fn new(file: PathBuf, (name, takes_over): (&'f str, bool), folder: PathBuf, vault: &'f Vault) -> Self {
+        Self { file, name, takes_over, releases: Unpacked::new(folder, vault, true) }
     }
 
     /// Returns the text of the file, and the flag in it.
@@ -40,7 +43,11 @@ impl<'f> Flag<'f> {
 
     /// Returns the share that the flag would have, which must be one that it can have.
     fn shifted(&self, flag: &Value, release: &Candidate, weight: u8) -> Result<Share, TargetError> {
-        let share = Share::of(flag).map_err(|why| self.refused(&why))?.shifted(side(release)?, weight);
+        let now = Share::of(flag).map_err(|why| self.refused(&why))?;
+        if !now.is_in(flag) && !self.takes_over {
+            return Err(self.refused("somebody has changed its `targeting`, which would be lost"));
+        }
+        let share = now.shifted(side(release)?, weight);
         let missing = share.variants().into_iter().find(|variant| flag["variants"].get(variant).is_none());
         match missing {
             Some(variant) => Err(self.refused(&format!("it has no variant `{}`", visible(variant)))),
@@ -125,6 +132,9 @@ impl Target for Flag<'_> {
         };
         if !share.is_in(&flag) {
             return Ok(Observed::Other("a `targeting` that somebody has changed".to_owned()));
+        }
+        if let Some(missing) = share.variants().into_iter().find(|variant| flag["variants"].get(variant).is_none()) {
+            return Ok(Observed::Other(format!("a flag without its variant `{}`", visible(missing))));
         }
         Ok(match share.serves() {
             Ok(Some(release)) => Observed::Release(release.to_owned()),

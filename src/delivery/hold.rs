@@ -131,6 +131,7 @@ mod tests {
             plan: String::new(),
             cause: Cause::Promote,
             reason: None,
+            target: None,
             accepted_drift: None,
         };
         let history = ours.add(Reach::All, &mut |_| Some(Deed::Started(Box::new(started.clone())))).unwrap();

@@ -37,6 +37,7 @@ impl Deployment<'_> {
             Phase::Start => {
                 if goes.is_none_or(|(_, other)| other != slot) {
                     self.make_room(&release, ongoing, standing, history)?;
+                    self.refuse_taken(&release, ongoing, standing)?;
                 }
                 self.target.start(&release)
             }
@@ -64,7 +65,7 @@ impl Deployment<'_> {
                 self.target.shift(&before, 100)
             });
             match given {
-                Err(TargetError::Failed(why)) => self.staff.warn(&why),
+                Err(TargetError::Failed(why) | TargetError::Unable(why)) => self.staff.warn(&why),
                 Err(interrupted @ TargetError::Interrupted(_)) => return Err(interrupted),
                 Ok(()) => {}
             }
@@ -74,8 +75,18 @@ impl Deployment<'_> {
                 let name = history.release(left).map_or(left.as_str(), |(_, released)| released.name.as_str());
                 TargetError::Failed(format!("{} may still run in its slot, and could not be ended: {why}", visible(name)))
             }
-            interrupted @ TargetError::Interrupted(_) => interrupted,
+            other @ (TargetError::Unable(_) | TargetError::Interrupted(_)) => other,
         })
+    }
+
+    /// Refuses to start a release where somebody answers in its place. After a kill that may be itself, as may be what a rollback leads to.
+    fn refuse_taken(&mut self, release: &Candidate, ongoing: &Ongoing, standing: &Standing) -> Result<(), TargetError> {
+        let slot = release.slot.as_ref().map(|slot| slot.name.as_str());
+        let is_warm = ongoing.started.cause == Cause::Rollback && slot.is_some_and(|slot| standing.started.contains_key(slot));
+        if ongoing.turned.is_some() || ongoing.begun.contains(&Phase::Start) || is_warm {
+            return Ok(());
+        }
+        self.target.in_the_way(release)?.map_or(Ok(()), |who| Err(TargetError::Failed(who)))
     }
 
     /// Makes sure that the target itself says that `release` serves, if it says anything.
@@ -91,7 +102,7 @@ impl Deployment<'_> {
     fn stop(&mut self, ongoing: &Ongoing, standing: &Standing) -> Result<Option<String>, TargetError> {
         let gone = ongoing.goes().map(|(id, slot)| (self.find)(id, slot)).transpose();
         match gone.map_err(TargetError::Failed).and_then(|gone| self.target.stop(gone.as_ref(), &kept(ongoing, standing))) {
-            Err(TargetError::Failed(reason)) => {
+            Err(TargetError::Failed(reason) | TargetError::Unable(reason)) => {
                 self.staff.warn(&reason);
                 Ok(Some(reason))
             }
@@ -107,7 +118,7 @@ impl Deployment<'_> {
             back.stuck.as_ref().map_or_else(|| back.reason.clone(), |stuck| format!("{}; the rollback failed: {stuck}", back.reason));
         let release = (self.find)(&ongoing.started.release, ongoing.started.slot.as_deref()).map_err(TargetError::Failed);
         match release.and_then(|release| self.staff.tell(&release, &reason)) {
-            Err(TargetError::Failed(reason)) => self.staff.warn(&format!("{}: {reason}", Phase::Tell)),
+            Err(TargetError::Failed(reason) | TargetError::Unable(reason)) => self.staff.warn(&format!("{}: {reason}", Phase::Tell)),
             Err(interrupted @ TargetError::Interrupted(_)) => return Err(interrupted),
             Ok(()) => {}
         }

@@ -3,13 +3,14 @@
 //! Knows what the supervisor is to be asked, and when; what it does with that is its own.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::command::{Hands, told};
+use super::command::{FRESH, Hands, told};
 use super::target::{Candidate, Observed, Target, TargetError};
 use super::unpacked::Unpacked;
 use super::vault::Vault;
 use crate::base::program::plain;
+use crate::exec::probe::is_taken;
 use crate::model::stage::Step;
 use crate::model::target;
 use crate::supervisor::place::{AskError, Place};
@@ -33,8 +34,8 @@ pub struct Process<'p> {
     /// Starts the supervisor.
     serve: Step,
     hands: Box<dyn Hands + 'p>,
-    /// The release that was seen to be ready last.
-    ready: Option<String>,
+    /// The release that was seen to be ready last, at which port, and when.
+    ready: Option<(String, u16, Instant)>,
 }
 
 impl std::fmt::Debug for Process<'_> {
@@ -86,7 +87,7 @@ impl<'p> Process<'p> {
         let mut lost =
             || place.ask(&Request::Observe).map_err(|error| error.to_string()).and_then(|sight| find(&sight, slot, &release.id)).err();
         self.hands.wait(&self.settings.ready, &told, &mut lost)?;
-        self.ready = Some(release.id.clone());
+        self.ready = Some((release.id.clone(), look.port, Instant::now()));
         Ok(())
     }
 
@@ -159,9 +160,14 @@ impl Target for Process<'_> {
 
     fn shift(&mut self, release: &Candidate, weight: u8) -> Result<(), TargetError> {
         self.supervise()?;
-        // It may have been seen ready long ago, by a process that was killed since.
-        if weight > 0 && self.ready.as_ref() != Some(&release.id) {
-            self.wait(release)?;
+        if weight > 0 {
+            // It may have been seen ready long ago, and be another process by now.
+            let slot = slot(release)?;
+            let port = self.ask(&Request::Observe)?.in_slot(slot).map(|look| look.port);
+            let is_seen = |(id, at, when): &(String, u16, Instant)| *id == release.id && Some(*at) == port && when.elapsed() < FRESH;
+            if !self.ready.as_ref().is_some_and(is_seen) {
+                self.wait(release)?;
+            }
         }
         let (slot, release) = (slot(release)?.to_owned(), release.id.clone());
         self.ask(&Request::Shift { slot, release, weight }).map(drop)
@@ -182,7 +188,8 @@ impl Target for Process<'_> {
         let serving: Vec<&Look> = sight.slots.iter().filter(|look| look.weight > 0).collect();
         Ok(match serving.as_slice() {
             [] => Observed::Nothing,
-            [Look { release, down: None, .. }] => Observed::Release(release.clone()),
+            [Look { release, down: None, port, .. }] if is_taken(*port) => Observed::Release(release.clone()),
+            [Look { release, down: None, port, .. }] => Observed::Other(format!("{release}, which does not listen on its port {port}")),
             [Look { release, down: Some(why), .. }] => Observed::Other(format!("{release}, which does not run: {why}")),
             several => {
                 let each = several.iter().map(|look| format!("{} with {} %", look.release, look.weight));

@@ -12,7 +12,7 @@ use super::rollout::{Move, Shape, Wait, later, next, picture};
 use super::staff::{Left, Pace, Staff};
 use super::target::{Candidate, Target, TargetError};
 use crate::base::text::visible;
-use crate::ledger::entry::{Deed, Ended, Ending, Looked, Phase, Phasing, Turned};
+use crate::ledger::entry::{Cause, Deed, Ended, Ending, Looked, Phase, Phasing, Turned};
 use crate::ledger::error::LedgerError;
 use crate::ledger::history::History;
 use crate::ledger::journal::Journal;
@@ -64,7 +64,7 @@ impl Deployment<'_> {
     /// Where the ledger cannot be read or written.
     pub fn go_on(&mut self, name: &str, history: History) -> Result<Left, LedgerError> {
         let left = self.move_on(name, history)?;
-        if let Left::Interrupted(_) = left {
+        if let Left::Interrupted(_) | Left::Unable(_) = left {
             // A phase that is done in part whoever comes next does again, wherever they are. Where this cannot be said, the hold ends by itself.
             let _ends_by_itself = release(self.journal, self.environment, name, INTERRUPTED);
         }
@@ -137,7 +137,13 @@ impl Deployment<'_> {
                         self.after(phase, name, done)
                     }
                     Err(TargetError::Interrupted(signal)) => self.interrupted(ongoing, signal),
-                    Err(TargetError::Failed(reason)) => self.fail(ongoing, step, phase, &reason, now).map(Moved::On),
+                    // What leads back is not given up for what only is not here.
+                    Err(TargetError::Unable(reason)) if ongoing.turned.is_some() || ongoing.started.cause == Cause::Rollback => {
+                        Ok(Moved::Left(Left::Unable(format!("{phase}: {reason}"))))
+                    }
+                    Err(TargetError::Failed(reason) | TargetError::Unable(reason)) => {
+                        self.fail(ongoing, step, phase, &reason, now).map(Moved::On)
+                    }
                 }
             }
             Move::Look(weight, wait) => self.look(ongoing, step, weight, wait, now),
@@ -199,7 +205,9 @@ impl Deployment<'_> {
         let look = match self.work(ongoing, |deployment| deployment.staff.look(&canary, stable.as_ref(), weight)) {
             Ok(look) => look,
             Err(TargetError::Interrupted(signal)) => return self.interrupted(ongoing, signal),
-            Err(TargetError::Failed(reason)) => return self.fail(ongoing, step, Phase::Analyse(weight), &reason, now).map(Moved::On),
+            Err(TargetError::Failed(reason) | TargetError::Unable(reason)) => {
+                return self.fail(ongoing, step, Phase::Analyse(weight), &reason, now).map(Moved::On);
+            }
         };
         let name = &ongoing.deployment;
         let history = match judge(&look, analysis, share, wait) {
@@ -263,7 +271,7 @@ impl Deployment<'_> {
                 head = last;
                 match self.staff.wait(left.min(LISTEN)) {
                     Ok(()) => {}
-                    Err(TargetError::Failed(_)) => std::thread::sleep(left.min(LISTEN)),
+                    Err(TargetError::Failed(_) | TargetError::Unable(_)) => std::thread::sleep(left.min(LISTEN)),
                     Err(TargetError::Interrupted(signal)) => return Ok(Moved::Left(Left::Interrupted(signal))),
                 }
                 if later(listened, LISTEN_FAR) <= now {

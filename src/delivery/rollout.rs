@@ -133,7 +133,11 @@ pub fn next(ongoing: &Ongoing, shape: Shape<'_>, now: Timestamp) -> Move {
     let Some(phase) = shape.first(&shape.way(ongoing), &ongoing.done) else { return Move::End(Ending::Verified) };
     // What was begun is done, whatever was said since.
     let share = ongoing.share.as_ref().filter(|_| !ongoing.begun.contains(&phase));
-    let Some(share) = share else { return Move::Do(phase) };
+    let Some(share) = share else {
+        // Somebody holds it before users see anything of it. What leads back is held by nobody.
+        let is_first = matches!(phase, Phase::Shift(_)) && !ongoing.begun.contains(&phase) && ongoing.started.cause == Cause::Promote;
+        return if ongoing.is_paused && is_first { Move::Wait(Wait::Resume) } else { Move::Do(phase) };
+    };
     let wait = shape.wait(ongoing, share, now);
     let Some(analysis) = shape.analysis().filter(|_| matches!(phase, Phase::Analyse(_))) else {
         return wait.map_or(Move::Do(phase), Move::Wait);

@@ -67,6 +67,8 @@ pub enum Left {
     Waits(Option<Wait>),
     /// This signal came: whoever comes next goes on.
     Interrupted(i32),
+    /// What it needs next is not here, for this reason: whoever comes next goes on.
+    Unable(String),
     /// It is not on us to go on with it: another clone has it, or nobody.
     Taken(Option<Lease>),
     /// It counts for nothing: something was begun after it by somebody who did not know of it.

@@ -54,6 +54,9 @@ pub enum TargetError {
     /// It could not.
     #[error("{0}")]
     Failed(String),
+    /// It was not tried: what it needs is not here.
+    #[error("{0}")]
+    Unable(String),
     /// The signal of this number came before the end.
     #[error("interrupted by signal {0}")]
     Interrupted(i32),
@@ -63,6 +66,15 @@ pub enum TargetError {
 pub trait Target {
     /// Returns where the files of the release lie once it is started.
     fn folder(&self, release: &Candidate) -> PathBuf;
+
+    /// Returns who answers already where the release is going to be asked whether it is ready, though nothing should run there: it would be taken
+    /// for the release.
+    ///
+    /// # Errors
+    /// Where a signal came before the end.
+    fn in_the_way(&mut self, _release: &Candidate) -> Result<Option<String>, TargetError> {
+        Ok(None)
+    }
 
     /// Puts the release beside the one that serves, ready to.
     ///

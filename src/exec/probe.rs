@@ -47,6 +47,11 @@ pub fn in_the_way(ready: &Ready) -> Option<String> {
     }
 }
 
+/// Tells whether somebody listens on this port of the machine, for whoever calls it by its own name.
+pub fn is_taken(port: u16) -> bool {
+    in_the_way(&Ready::Port(port)).is_some()
+}
+
 fn by(holder: Option<&Process>) -> String {
     holder.map_or_else(
         || "by a process of another user".to_owned(),
@@ -60,6 +65,15 @@ pub fn port(ready: &Ready) -> Option<u16> {
         Ready::Port(port) => Some(*port),
         Ready::Http(address) if address.is_loopback() => Some(address.port),
         Ready::Http(_) | Ready::Log(_) | Ready::Command(_) => None,
+    }
+}
+
+/// Tells whether somebody answers, whoever it is; false where only a command or a log could say.
+pub fn answers(ready: &Ready) -> bool {
+    match ready {
+        Ready::Port(port) => connect(*port).is_ok(),
+        Ready::Http(address) => get(address) == Found::Ready,
+        Ready::Log(_) | Ready::Command(_) => false,
     }
 }
 

@@ -99,6 +99,9 @@ pub struct Started {
     pub plan: String,
     /// Why.
     pub cause: Cause,
+    /// Which target it comes to, by kind and name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
     /// In the words of whoever asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

@@ -134,7 +134,8 @@ impl Journal {
         Err(LedgerError::Busy)
     }
 
-    fn actor(&self) -> Actor {
+    /// Returns who writes entries here.
+    pub fn actor(&self) -> Actor {
         let clone = self.shared.as_ref().map(|shared| shared.clone.clone());
         Actor { name: self.who.name.clone(), email: self.who.email.clone(), host: self.host.clone(), clone }
     }

@@ -43,6 +43,8 @@ pub struct Serving {
     pub release: String,
     /// The slot that it serves in, of a target that has some.
     pub slot: Option<String>,
+    /// The target that it serves by, by kind and name, where that is known.
+    pub target: Option<String>,
     /// The deployment that brought it.
     pub deployment: String,
     /// Since when.
@@ -180,9 +182,15 @@ impl Standing {
         self.verified.iter().rev().find(|verified| is_meant(&verified.release))
     }
 
-    /// Tells since when a release counts as verified here: since the first time after which it never failed.
+    /// Tells since when a release counts as verified here: since the first time after which it was not taken back.
     pub fn verified_since(&self, release: &str) -> Option<Timestamp> {
-        self.verified.iter().find(|verified| verified.release == release).map(|verified| verified.at)
+        let since = self.verified.iter().find(|verified| verified.release == release).map(|verified| verified.at);
+        since.filter(|_| self.withdrawn.iter().all(|withdrawn| withdrawn != release))
+    }
+
+    /// Tells whether this release serves for all that is known, and works.
+    pub fn shows(&self, release: &str) -> bool {
+        self.lost.is_none() && self.serves.as_ref().is_some_and(|serving| serving.release == release && serving.is_verified)
     }
 
     fn take(&mut self, recorded: &Recorded) {
@@ -335,8 +343,8 @@ impl Standing {
             (Some(_), _) => (started.before.clone(), started.before_slot.clone()),
             (None, _) => return,
         };
-        let deployment = deployment.clone();
-        self.serves = release.map(|release| Serving { release, slot, deployment, since: at, is_verified: false });
+        let (deployment, target) = (deployment.clone(), started.target.clone());
+        self.serves = release.map(|release| Serving { release, slot, target, deployment, since: at, is_verified: false });
     }
 
     fn end(&mut self, ended: &Ended, at: Timestamp) {
@@ -348,7 +356,12 @@ impl Standing {
         let is_shown = ended.result == Ending::Verified || (ended.result == Ending::RolledBack && came_back());
         match ended.result {
             Ending::Verified => {
-                self.withdrawn.retain(|release| *release != ongoing.started.release);
+                let (count, release) = (self.withdrawn.len(), &ongoing.started.release);
+                self.withdrawn.retain(|withdrawn| withdrawn != release);
+                if self.withdrawn.len() < count {
+                    // That it was verified before it was taken back counts no more.
+                    self.verified.retain(|verified| verified.release != *release);
+                }
                 self.failed.retain(|(release, _)| *release != ongoing.started.release);
                 self.verified.push(Verified { release: ongoing.started.release.clone(), at });
                 self.kept = ended.kept_until.map(|until| Kept { deployment: Ongoing { is_verified: true, ..ongoing }, until });

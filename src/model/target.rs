@@ -87,6 +87,16 @@ pub fn told_of(slots: &Slots) -> BTreeSet<&str> {
 }
 
 impl Kind {
+    /// Returns what it is called in the file.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Directory(_) => "directory",
+            Self::Process(_) => "process",
+            Self::Command(_) => "command",
+            Self::Flag(_) => "flag",
+        }
+    }
+
     /// Returns the slot beside the one in which `serving` is, or the first; `None` where there are none.
     pub fn slot_beside(&self, serving: Option<&str>) -> Option<&str> {
         match self {

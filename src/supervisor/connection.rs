@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::net::sockopt::set_socket_linger;
+
 use super::instance::Counted;
 use super::table::{Shared, Way};
 
@@ -34,16 +36,41 @@ pub(super) fn carry(client: &TcpStream, table: &Shared) {
     if client.set_read_timeout(Some(SILENCE)).is_err() {
         return;
     }
-    let was_answered = AtomicBool::new(false);
+    let (was_answered, is_deaf) = (AtomicBool::new(false), AtomicBool::new(false));
     thread::scope(|scope| {
         let answers = thread::Builder::new().name("answer".to_owned()).stack_size(STACK).spawn_scoped(scope, || {
-            pump(&release, client, || false);
+            match pump(&release, client, || false) {
+                // One that has closed before it had read all resets what it does not want; what it said before is an answer.
+                End::Reset if is_deaf.load(Ordering::SeqCst) => drop(client.shutdown(Shutdown::Write)),
+                End::Reset => reset(&release, client),
+                End::Deaf => reset(client, &release),
+                End::Said => {}
+            }
             was_answered.store(true, Ordering::SeqCst);
         });
         if answers.is_ok() {
-            pump(client, &release, || was_answered.load(Ordering::SeqCst));
+            match pump(client, &release, || was_answered.load(Ordering::SeqCst)) {
+                End::Reset => reset(client, &release),
+                End::Deaf => {
+                    // It may have answered already; what the client still says is for nobody, but it has to be able to say it.
+                    is_deaf.store(true, Ordering::SeqCst);
+                    discard(client, || was_answered.load(Ordering::SeqCst));
+                }
+                End::Said => {}
+            }
         }
     });
+}
+
+/// How one direction of a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// All was said, and that is known to the other side.
+    Said,
+    /// Who speaks has broken it off.
+    Reset,
+    /// Who listens does so no more.
+    Deaf,
 }
 
 /// Finds a release that takes the connection: the one whose turn it is, else the other; else it is waited for one of them.
@@ -72,25 +99,40 @@ fn connect(port: u16) -> Option<TcpStream> {
     (release.local_addr().ok()? != address).then_some(release)
 }
 
-/// Carries bytes until there are no more, and says so to the other side. Whoever says nothing for long is cut off where that `is_enough`.
-fn pump(mut from: &TcpStream, mut to: &TcpStream, is_enough: impl Fn() -> bool) {
+/// Carries bytes until there are no more, and says so to the other side. Whoever says nothing for long has broken it off where that `is_enough`.
+fn pump(mut from: &TcpStream, mut to: &TcpStream, is_enough: impl Fn() -> bool) -> End {
     let mut piece = vec![0; PIECE];
     loop {
-        match from.read(&mut piece) {
+        match read(&mut from, &mut piece, &is_enough) {
             Ok(0) => break,
-            Ok(length) => {
-                if to.write_all(&piece[..length]).is_err() {
-                    return cut(from, to);
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) && !is_enough() => {}
-            Err(_) => return cut(from, to),
+            Ok(length) if to.write_all(&piece[..length]).is_err() => return End::Deaf,
+            Ok(_) => {}
+            Err(_) => return End::Reset,
         }
     }
     let _gone = to.shutdown(Shutdown::Write);
+    End::Said
 }
 
-fn cut(one: &TcpStream, other: &TcpStream) {
-    let _gone = (one.shutdown(Shutdown::Both), other.shutdown(Shutdown::Both));
+/// Reads what comes, for nobody.
+fn discard(mut from: &TcpStream, is_enough: impl Fn() -> bool) {
+    let mut piece = vec![0; PIECE];
+    while matches!(read(&mut from, &mut piece, &is_enough), Ok(1..)) {}
+}
+
+fn read(from: &mut &TcpStream, piece: &mut [u8], is_enough: &impl Fn() -> bool) -> io::Result<usize> {
+    loop {
+        match from.read(piece) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) && !is_enough() => {}
+            read => return read,
+        }
+    }
+}
+
+/// Breaks the connection off for the other side as `broken` was: what it has is not the whole, and it is to know that.
+fn reset(broken: &TcpStream, other: &TcpStream) {
+    // It is closed once both directions have ended; to end the other one, neither is read any more.
+    let _gone = set_socket_linger(other, Some(Duration::ZERO));
+    let _gone = (broken.shutdown(Shutdown::Both), other.shutdown(Shutdown::Read));
 }

@@ -154,6 +154,11 @@ impl Place {
         fs::remove_file(self.saved())
     }
 
+    /// Tells whether anything was ever to be served here.
+    pub fn was_used(&self) -> bool {
+        self.saved().exists()
+    }
+
     /// Tells whether a supervisor that is started would serve anything.
     pub fn is_kept(&self) -> bool {
         Saved::load(&self.saved()).is_ok_and(|saved| saved.slots.values().any(|kept| kept.weight > 0))

@@ -371,16 +371,80 @@ fn going_back_starts_what_does_not_run_any_more() {
 
 #[test]
 fn a_rollback_that_was_begun_is_gone_on_with_and_not_undone() {
+    for word in ["rollback", "abort"] {
+        let Some(shop) = Shop::new() else { return };
+        shop.promote("hello 0\n", 0);
+        shop.promote("hello 1\n", 0);
+        fs::write(shop.run("kill"), "").unwrap();
+        assert_eq!(shop.command(&["rollback", "production", "--reason", "slow"]).output().unwrap().status.code(), None, "it was killed");
+        let said = shop.shipway(&[word, "production", "--reason", "slow"]).exits(0).stderr;
+        assert!(said.contains(" serves, verified"), "{said}");
+        assert_eq!((shop.page().as_deref(), shop.running().len()), (Some("hello 0\n"), 1));
+        assert_eq!(shop.status()["verified"], true);
+    }
+}
+
+#[test]
+fn what_was_verified_is_not_taken_back_while_the_one_before_is_ended() {
+    let Some(shop) = Shop::with(|file| file.replace("pass-env", "keep = \"2s\"\npass-env")) else { return };
+    let killed = "stop)\n  if [ -e \"$RUN/killstop\" ]; then rm \"$RUN/killstop\"; kill -9 $PPID; sleep 5; fi\n";
+    shop.project.script("app", &APP.replace("stop)\n", killed));
+    shop.commit("app");
+    shop.promote("hello 0\n", 0);
+    for (word, page) in [("abort", "hello 1\n"), ("rollback", "hello 1\n")] {
+        shop.promote(if word == "abort" { page } else { "hello 2\n" }, 0);
+        fs::write(shop.run("killstop"), "").unwrap();
+        until("it is due, and killed", || shop.command(&["settle"]).output().unwrap().status.code().is_none());
+        shop.shipway(&[word, "production", "--reason", "x"]).exits(0);
+        assert_eq!((shop.page().as_deref(), shop.status()["verified"].clone()), (Some(page), true.into()), "{word}");
+        let said = shop.shipway(&["log"]).exits(0).stdout;
+        assert!(!said.contains("goes back"), "{said}");
+    }
+}
+
+#[test]
+fn whoever_answers_before_it_is_started_is_not_taken_for_a_release() {
+    let Some(shop) = Shop::with(|file| file.replace("observe = ", "# observe = ")) else { return };
+    shop.promote("hello 0\n", 0);
+    // Somebody tries something out in the slot that is free.
+    fs::create_dir(shop.run("other")).unwrap();
+    fs::write(shop.run("other/page.html"), "hello from somebody\n").unwrap();
+    let mut other = Command::new("python3");
+    let mut other = other.arg(shop.run("server.py")).arg(shop.run("other")).arg(shop.ports[1].to_string()).spawn().unwrap();
+    until("it listens", || TcpStream::connect(("127.0.0.1", shop.ports[1])).is_ok());
+    let said = shop.promote("hello 1\n", 4);
+    assert!(said.contains(&format!("start: somebody answers on port {} already", shop.ports[1])), "{said}");
+    assert_eq!(shop.page().as_deref(), Some("hello 0\n"));
+    other.kill().unwrap();
+    other.wait().unwrap();
+    shop.release("hello 2\n");
+    shop.shipway(&["promote", "production"]).exits(0);
+    assert_eq!(shop.page().as_deref(), Some("hello 2\n"));
+}
+
+#[test]
+fn what_serves_by_another_target_is_not_said_to_serve_by_this_one() {
     let Some(shop) = Shop::new() else { return };
     shop.promote("hello 0\n", 0);
-    shop.promote("hello 1\n", 0);
-    fs::write(shop.run("kill"), "").unwrap();
-    let back = ["rollback", "production", "--reason", "slow"];
-    assert_eq!(shop.command(&back).output().unwrap().status.code(), None, "it was killed");
-    let said = shop.shipway(&back).exits(0).stderr;
-    assert!(said.contains(" serves, verified"), "{said}");
-    assert_eq!((shop.page().as_deref(), shop.running().len()), (Some("hello 0\n"), 1));
-    assert_eq!(shop.status()["verified"], true);
+    let site = shop.run("site");
+    let file = shop
+        .project
+        .read("pipeline.toml")
+        .replacen("target = \"web\"", "target = \"site\"", 1)
+        .replace("verify = [[\"./verify\", \"{slot}\"]]", "");
+    shop.project.write("pipeline.toml", format!("{file}\n[targets.site]\nkind = \"directory\"\npath = \"{}\"\n", site.display()));
+    shop.commit("site");
+    let said = shop.shipway(&["plan", "production"]).exits(0);
+    assert!(
+        !said.stdout.contains("nothing  to be done") && said.stderr.contains("(`command web`): nothing moves or ends it"),
+        "{}",
+        said.stderr
+    );
+    let said = shop.shipway(&["promote", "production"]).exits(0).stderr;
+    assert!(said.contains("(`command web`): nothing moves or ends it"), "{said}");
+    assert_eq!(fs::read_to_string(site.join("current/page.html")).unwrap(), "hello 0\n");
+    let said = shop.shipway(&["promote", "production"]).exits(0).stderr;
+    assert!(said.contains("serves there already, verified"), "{said}");
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn ever_more_users_see_it_and_whoever_does_still_does() {
     let file = folder.path().join("flags.json");
     fs::write(&file, FLAGS).unwrap();
     let vault = Vault::new(folder.path().join("vault"));
-    let mut target = Flag::new(file.clone(), "checkout", folder.path().join("unpacked"), &vault);
+    let mut target = Flag::new(file.clone(), ("checkout", false), folder.path().join("unpacked"), &vault);
     let manifest = Manifest::new(Vec::new(), String::new(), String::new(), false);
     let release = Candidate { id: "first".to_owned(), manifest, slot: Some(Slot { name: "on".to_owned(), values: BTreeMap::new() }) };
     let weights = [0, 1, 5, 25, 50, 100];

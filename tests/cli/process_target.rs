@@ -43,6 +43,10 @@ page, run, port = open("page.html").read(), os.environ["RUN"], int(os.environ["P
 print("starts with", os.environ["TOKEN"], flush=True)
 if page.startswith("dies") or os.path.exists(run + "/broken") and open(run + "/broken").read() == page:
     sys.exit("no luck with " + os.environ["TOKEN"])
+def says(name):
+    return os.path.exists(run + "/" + name) and open(run + "/" + name).read() == page
+if says("silent"):
+    time.sleep(1000)
 if page.startswith("hello stubborn"):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -56,7 +60,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             body = "\n".join(sys.argv[1:] + [os.getcwd()] + sorted(name + "=" + value for name, value in os.environ.items()))
         elif page.startswith("hello slow"):
             time.sleep(0.02)
-        self.send_response(503 if page.startswith("sick") else 200)
+        self.send_response(503 if page.startswith("sick") or says("sick") else 200)
         self.end_headers()
         self.wfile.write(body.encode())
     def log_message(self, *words):
@@ -97,6 +101,18 @@ if page.startswith("hello echo"):
         while piece := client.recv(65536):
             said += piece
         client.sendall(b"%d " % len(said) + said[-5:])
+        client.close()
+if page.startswith("hello early") or page.startswith("hello half"):
+    listener = socket.create_server(("127.0.0.1", port))
+    while True:
+        client = listener.accept()[0]
+        client.recv(10)
+        if page.startswith("hello early"):
+            # It wants no more, and closes while more comes.
+            client.sendall(b"HTTP/1.0 413 too large\r\n\r\n" + b"x" * 5000 + b"end")
+        else:
+            client.sendall(b"the half")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         client.close()
 http.server.ThreadingHTTPServer.request_queue_size = 100
 http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
@@ -801,7 +817,20 @@ fn a_test_of_a_process_says_what_is_wrong_and_ends_what_it_began() {
     shop.release("hello 4\n");
     shop.shipway(&test).exits(0);
     assert!(shop.tested().is_empty());
-    // Whoever interrupts it finds nothing left.
+    let mut child = start(shop.command(&["target", "test", "app", "--requests", "1000000"]));
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line == "app: start `blue`"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let said = shop.shipway(&["promote", "production"]).exits(0).stderr;
+    assert!(said.contains("what a test of `app` that was killed has left is ended"), "{said}");
+    shop.serves("hello 4\n");
+}
+
+#[test]
+fn whoever_interrupts_a_test_of_a_process_finds_nothing_left() {
+    let Some(shop) = Shop::new("") else { return };
+    shop.release("hello 1\n");
     let mut child = start(shop.command(&["target", "test", "app", "--requests", "1000000"]));
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(lines.any(|line| line == "app: start `blue`"));
@@ -857,4 +886,138 @@ fn what_is_promoted_again_is_started_as_the_file_says_now() {
     shop.promote("hello 2\n", 0);
     shop.shipway(&["promote", "production", &first]).exits(0);
     assert!(rest(asked(shop.port, "/env")).contains("COLOUR=blue"));
+}
+
+#[test]
+fn one_that_is_not_ready_any_more_gets_no_more() {
+    let Some(shop) = Shop::new("rollout = [50, 100]\npause = \"2s\"") else { return };
+    shop.promote("hello 0\n", 0);
+    shop.change("timeout = \"60s\"", "timeout = \"1s\"");
+    shop.release("hello 1\n");
+    let mut child = start(shop.command(&["promote", "production"]));
+    until("it has its half", || shop.shares().iter().any(|(slot, share)| slot == "green" && *share == 50));
+    // It ends, and what is started in its place is sick.
+    fs::write(shop.run("sick"), "hello 1\n").unwrap();
+    let sight = shop.supervisor();
+    let port = sight["slots"].as_array().unwrap().iter().find(|look| look["slot"] == "green").unwrap()["port"].to_string();
+    let line = processes(&format!("server.py green {port}")).pop().unwrap();
+    kill_process(Pid::from_raw(line.split(' ').next().unwrap().parse().unwrap()).unwrap(), Signal::KILL).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(4));
+    shop.serves("hello 0\n");
+}
+
+#[test]
+fn what_serves_no_more_is_not_said_to() {
+    let Some(shop) = Shop::new("") else { return };
+    shop.promote("hello 0\n", 0);
+    // It hangs before it listens.
+    fs::write(shop.run("silent"), "hello 0\n").unwrap();
+    shop.servers().into_iter().for_each(|pid| kill_process(pid, Signal::KILL).unwrap());
+    until("it is started again", || shop.supervisor()["slots"][0]["restarts"] == 1 && !shop.servers().is_empty());
+    let said = shop.shipway(&["status", "production", "--drift"]).exits(1).stdout;
+    assert!(said.contains("which does not listen on its port "), "{said}");
+    shop.change("timeout = \"60s\"", "timeout = \"1s\"");
+    let said = shop.shipway(&["promote", "production"]).exits(4).stderr;
+    assert!(said.contains("it was not ready after 1s") && !said.contains("serves there already"), "{said}");
+    fs::remove_file(shop.run("silent")).unwrap();
+    let said = shop.shipway(&["promote", "production", shop.status()["release"]["name"].as_str().unwrap()]).exits(0).stderr;
+    assert!(said.contains(" serves, verified"), "{said}");
+    shop.serves("hello 0\n");
+}
+
+#[test]
+fn a_supervisor_that_is_asked_for_while_another_one_ends_is_there_afterwards() {
+    let Some(shop) = Shop::new("") else { return };
+    shop.promote("hello 0\n", 0);
+    let slow = asked(shop.port, "/wait1");
+    until("it is asked", || shop.run("wait1.begun").exists());
+    let mut stop = start(shop.command(&["serve", "production", "--stop"]));
+    until("it is about to end", || shop.supervisor()["ending"] == true);
+    let mut again = start(shop.command(&["serve", "production", "--detach"]));
+    fs::write(shop.run("wait1.over"), "").unwrap();
+    assert_eq!(rest(slow), "hello 0\n");
+    assert_eq!((stop.wait().unwrap().code(), again.wait().unwrap().code()), (Some(0), Some(0)));
+    shop.both_listen();
+    shop.serves("hello 0\n");
+}
+
+#[test]
+fn what_a_server_says_before_it_closes_comes_through_and_a_break_is_a_break() {
+    let Some(shop) = Shop::with(|file| file.replace("ready = { http = \"/up\", timeout = \"60s\" }", "")) else { return };
+    shop.promote("hello early\n", 0);
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(("127.0.0.1", shop.port)).unwrap();
+        let mut writer = stream.try_clone().unwrap();
+        // The server is not going to read that.
+        let upload = std::thread::spawn(move || drop(writer.write_all(&vec![b'u'; 4_000_000])));
+        // What comes behind the answer is a reset, as it is without anybody between them.
+        let mut answer = Vec::new();
+        let _reset = stream.read_to_end(&mut answer);
+        assert!(answer.starts_with(b"HTTP/1.0 413 ") && answer.ends_with(b"xend"), "{}", answer.len());
+        drop(stream);
+        upload.join().unwrap();
+    }
+    shop.promote("hello half\n", 0);
+    let mut stream = TcpStream::connect(("127.0.0.1", shop.port)).unwrap();
+    stream.write_all(b"0123456789").unwrap();
+    let error = stream.read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn a_supervisor_is_ended_though_the_file_knows_its_environment_no_more() {
+    let Some(shop) = Shop::new("") else { return };
+    shop.promote("hello 0\n", 0);
+    shop.change("[environments.production]", "[environments.live]");
+    let said = shop.shipway(&["serve", "production", "--status"]).exits(0).stdout;
+    assert!(said.contains(&format!("127.0.0.1:{}", shop.port)), "{said}");
+    shop.shipway(&["serve", "production", "--stop"]).exits(0);
+    assert!(shop.servers().is_empty());
+    shop.shipway(&["serve", "none", "--stop"]).exits(2);
+}
+
+#[test]
+fn a_way_back_that_lacks_something_is_gone_once_it_is_there() {
+    let Some(shop) = Shop::new("rollout = [50, 100]\npause = \"manual\"") else { return };
+    shop.promote("hello 0\n", 0);
+    shop.promote("hello 1\n", 75);
+    let mut without = shop.command(&["abort", "production", "--reason", "slow"]);
+    without.env_remove("TOKEN");
+    let said = said(without).exits(3).stderr;
+    assert!(said.contains("production: goes no further: ") && said.contains("then `shipway promote production` goes on"), "{said}");
+    // What lies about is no commit: the one by which it was begun says how.
+    shop.project.write("notes.txt", "to be mended");
+    shop.shipway(&["abort", "production", "--reason", "slow"]).exits(0);
+    assert_eq!((shop.split(10, "hello 0\n"), shop.status()["verified"].clone()), (10, true.into()));
+}
+
+#[test]
+fn another_clone_does_not_say_of_a_supervisor_that_it_has_moved_it() {
+    let Some(shop) = Shop::with(|file| {
+        format!("[delivery]\nshare = \"git\"\n{}", file.replace("pass-env", "rollout = [50, 100]\npause = \"manual\"\npass-env"))
+    }) else {
+        return;
+    };
+    let (remote, other) = (shop.run("remote.git"), shop.run("other"));
+    git(shop.project.path(), &["init", "-q", "--bare", &remote.to_string_lossy()]);
+    git(shop.project.path(), &["remote", "add", "origin", &remote.to_string_lossy()]);
+    shop.promote("hello 0\n", 0);
+    shop.promote("hello 1\n", 75);
+    git(shop.project.path(), &["push", "-q", "origin", "HEAD:main"]);
+    git(shop.project.path(), &["clone", "-q", "-b", "main", &remote.to_string_lossy(), &other.to_string_lossy()]);
+    let elsewhere = |words: &[&str]| {
+        let mut command = shop.command(words);
+        command.current_dir(&other);
+        said(command)
+    };
+    for words in [&["abort", "production", "--reason", "x"][..], &["promote", "production"]] {
+        let said = elsewhere(words).exits(3).stderr;
+        assert!(said.contains("its supervisor is in the clone of ") && said.contains("go on there"), "{said}");
+    }
+    assert_eq!(shop.split(10, "hello 1\n"), 5);
+    // There it is known, and done.
+    shop.shipway(&["settle", "production"]).exits(4);
+    assert_eq!(shop.split(10, "hello 0\n"), 10);
+    let said = elsewhere(&["rollback", "production", "--reason", "x"]).exits(1).stderr;
+    assert!(said.contains("there is nothing to go back to"), "{said}");
 }

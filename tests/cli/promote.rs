@@ -677,3 +677,35 @@ fn an_incident_is_linked_to_the_deployment_that_serves() {
     let opened: Vec<Value> = opened.collect();
     assert_eq!(opened[0], opened[1], "the first deployment again");
 }
+
+#[test]
+fn what_is_refused_in_one_environment_keeps_no_other_from_what_is_due() {
+    let shop = Shop::new();
+    let file = shop.project.read("pipeline.toml");
+    let file = file.replace("[environments.staging]\n", "[environments.staging]\npromote = \"auto\"\ngates = [\"exit 1\"]\n");
+    shop.project.write("pipeline.toml", file.replace("from = [\"staging\"]\n", "promote = \"auto\"\n"));
+    shop.project.write("page.txt", "hello 1\n");
+    shop.commit("hello 1");
+    shop.shipway(&["release"]).exits(1);
+    assert_eq!((shop.page("staging"), shop.page("production").as_deref()), (None, Some("hello 1\n")));
+    shop.shipway(&["settle"]).exits(1);
+}
+
+#[test]
+fn no_rollback_leads_behind_what_cannot_be_undone() {
+    let shop = Shop::new();
+    let file = shop.project.read("pipeline.toml");
+    let first = shop.release("hello 1\n");
+    shop.shipway(&["promote", "staging"]).exits(0);
+    shop.project.write("pipeline.toml", file.replace("[release]\n", "[release]\nirreversible = true\n"));
+    shop.release("hello 2\n");
+    shop.shipway(&["promote", "staging"]).exits(0);
+    shop.project.write("pipeline.toml", file);
+    shop.release("hello 3\n");
+    shop.shipway(&["promote", "staging"]).exits(0);
+    let said = shop.shipway(&["rollback", "staging", "--to", &first, "--reason", "x"]).exits(1).stderr;
+    assert!(said.contains(" is irreversible, so no rollback leads behind it"), "{said}");
+    assert_eq!(shop.page("staging").as_deref(), Some("hello 3\n"));
+    shop.shipway(&["rollback", "staging", "--reason", "x"]).exits(0);
+    assert_eq!(shop.page("staging").as_deref(), Some("hello 2\n"));
+}

@@ -325,6 +325,7 @@ fn too_few_samples_are_no_answer() {
     let ways = [
         ("exit 0", 4, "it does not say by how many samples it judges"),
         ("echo samples=299; exit 1", 4, "it judges by 299 samples, and 300 are needed"),
+        ("echo samples=1000; echo samples=nan", 4, "it does not say by how many samples it judges"),
     ];
     for (number, (word, code, reason)) in ways.into_iter().chain([("echo samples=300", 0, "serves, verified")]).enumerate() {
         stage.says(word);
@@ -508,7 +509,7 @@ pub(crate) fn at_boundaries(nth: usize, stage: &Stage, page: &str, act: &[&str],
         if is_new {
             serving = page;
         }
-        let was_turned = !stage.shop.status()["ongoing"].is_null();
+        let is_turned = act[0] == "abort" && !is_new && !stage.shop.status()["ongoing"].is_null();
         stage.taken("page");
         let said = stage.shop.shipway(act);
         let status = stage.shop.status();
@@ -518,7 +519,7 @@ pub(crate) fn at_boundaries(nth: usize, stage: &Stage, page: &str, act: &[&str],
         assert_eq!(status["slot"] != before, is_new, "{context}");
         assert!(status["ongoing"].is_null() && status["verified"] == true, "{context}");
         // Whoever goes back says so once, whoever does not says nothing.
-        assert_eq!(stage.taken("page").len(), usize::from(act[0] == "abort" && was_turned), "{context}");
+        assert_eq!(stage.taken("page").len(), usize::from(is_turned), "{context}");
         while stage.shop.running().len() > 1 {
             stage.shop.shipway(&["settle"]).exits(0);
         }
@@ -527,10 +528,10 @@ pub(crate) fn at_boundaries(nth: usize, stage: &Stage, page: &str, act: &[&str],
     })
 }
 
-/// Whether the release of this id serves already, and there is nothing to abort: its end was written.
+/// Whether the release of this id serves already, and there is nothing to abort: its end was written, though the one before may not have ended.
 pub(crate) fn is_over(stage: &Stage, id: &str) -> bool {
     let status = stage.shop.status();
-    status["release"]["id"] == id && status["ongoing"].is_null()
+    status["release"]["id"] == id && status["verified"] == true
 }
 
 #[test]
@@ -621,6 +622,26 @@ fn a_rollback_leads_to_what_it_names_whatever_is_on_its_way() {
     assert_eq!((stage.split(10, "hello 0\n"), stage.shop.status()["verified"].clone()), (10, true.into()));
     let said = stage.shop.shipway(&["log"]).exits(0).stdout;
     assert_eq!(said.matches(": roll back to ").count(), 1, "{said}");
+}
+
+#[test]
+fn what_nobody_knows_is_not_said_to_serve() {
+    let Some(stage) = Stage::of("\nrollout = [50, 100]\n", "pause = \"1ms\"") else { return };
+    let lb = stage.shop.project.read("lb").replace("shift)\n", "shift)\n  if [ -e \"$RUN/broken\" ]; then exit 1; fi\n");
+    stage.shop.project.script("lb", &lb);
+    stage.shop.commit("lb");
+    stage.shop.release("hello 1\n");
+    stage.shop.shipway(&["promote", "production", "--step"]).exits(75);
+    fs::write(stage.shop.run("broken"), "").unwrap();
+    stage.shop.shipway(&["abort", "production", "--reason", "bad"]).exits(5);
+    fs::remove_file(stage.shop.run("broken")).unwrap();
+    assert_eq!((stage.split(10, "hello 1\n"), stage.shop.status()["verified"].clone()), (5, false.into()), "it still has its half");
+    let said = stage.shop.shipway(&["plan", "production"]).exits(0).stdout;
+    assert!(!said.contains("nothing  to be done"), "{said}");
+    stage.shop.shipway(&["settle"]).exits(0);
+    assert_eq!(stage.split(10, "hello 1\n"), 5, "that is for people to decide");
+    stage.shop.shipway(&["promote", "production"]).exits(0);
+    assert_eq!((stage.split(10, "hello 0\n"), stage.shop.status()["verified"].clone()), (10, true.into()));
 }
 
 #[test]

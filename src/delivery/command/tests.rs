@@ -45,6 +45,10 @@ impl Hands for &Book {
         self.note("ready", told)
     }
 
+    fn answers(&mut self, _ready: &Readiness, _told: &Told) -> bool {
+        false
+    }
+
     fn pause(&mut self, _time: Duration) -> Result<(), TargetError> {
         Ok(())
     }

@@ -45,7 +45,7 @@ impl Shop {
     }
 
     fn target(&self) -> Flag<'_> {
-        Flag::new(self.file(), "checkout", self.folder.path().join("unpacked"), &self.vault)
+        Flag::new(self.file(), ("checkout", false), self.folder.path().join("unpacked"), &self.vault)
     }
 
     fn shift(&self, (release, variant): (&str, &str), weight: u8) {
@@ -136,6 +136,12 @@ fn what_others_wrote_is_seen_and_not_lost() {
     let ours = shop.text();
     shop.write(&ours.replace("[\"on\",100],[\"off\",0]", "[\"on\",50],[\"off\",50]"));
     assert_eq!(shop.observed(), Observed::Other("a `targeting` that somebody has changed".to_owned()));
+    let changed = shop.text();
+    let done = shop.target().shift(&candidate("second", Some("on")), 50);
+    assert!(matches!(&done, Err(TargetError::Failed(why)) if why.contains("somebody has changed its `targeting`")), "{done:?}");
+    assert_eq!(shop.text(), changed);
+    shop.write(&ours.replace("\"on\": true, ", "").replace("\"on\": true,", ""));
+    assert_eq!(shop.observed(), Observed::Other("a flag without its variant `on`".to_owned()), "{}", shop.text());
     shop.write(&ours.replace("\"checkout\": {\n      \"state\": \"ENABLED\"", "\"checkout\": {\n      \"state\": \"DISABLED\""));
     assert!(matches!(shop.observed(), Observed::Other(what) if what.contains("nobody sees any variant")));
     // Metadata of others stay, as do those of the file.
@@ -179,7 +185,7 @@ fn two_flags_of_one_file_are_changed_at_once_and_none_is_lost() {
         for (name, variant) in [("checkout", "on"), ("other", "b")] {
             let shop = &shop;
             scope.spawn(move || {
-                let mut target = Flag::new(shop.file(), name, shop.folder.path().join(name), &shop.vault);
+                let mut target = Flag::new(shop.file(), (name, false), shop.folder.path().join(name), &shop.vault);
                 (1..=50).for_each(|weight| target.shift(&candidate("first", Some(variant)), weight).unwrap());
             });
         }

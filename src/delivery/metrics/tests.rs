@@ -50,6 +50,7 @@ impl Book {
             plan: String::new(),
             cause,
             reason: None,
+            target: None,
             accepted_drift: None,
         };
         let name = self.write(from, Deed::Started(Box::new(started)));

@@ -38,6 +38,7 @@ fn ongoing(has_before: bool, cause: Cause) -> Ongoing {
         plan: String::new(),
         cause,
         reason: None,
+        target: None,
         accepted_drift: None,
     };
     Ongoing {
@@ -188,6 +189,12 @@ fn a_pause_is_over_by_the_clock_or_by_a_word() {
     assert_eq!(asked(&paused, &timed, 70), Move::Wait(Wait::Resume));
     paused.begun.push(Phase::Shift(100));
     assert_eq!(asked(&paused, &timed, 70), Move::Do(Phase::Shift(100)));
+    // Who holds it before users see anything of it holds that; but not what leads back.
+    let mut started = Ongoing { is_paused: true, share: None, done: vec![Phase::Provision, Phase::Start], ..tried() };
+    started.begun = started.done.clone();
+    assert_eq!(asked(&started, &timed, 11), Move::Wait(Wait::Resume));
+    started.started.cause = Cause::Rollback;
+    assert_eq!(asked(&started, &timed, 11), Move::Do(Phase::Shift(100)));
 }
 
 #[test]

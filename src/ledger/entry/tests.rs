@@ -31,6 +31,7 @@ fn slots_are_told_where_there_are_some() {
         plan: "d".to_owned(),
         cause: Cause::Promote,
         reason: None,
+        target: None,
         accepted_drift: None,
     };
     let json = |started: &Started| serde_json::to_string(started).unwrap();

@@ -21,6 +21,7 @@ fn started(cause: Cause) -> Deed {
         plan: String::new(),
         cause,
         reason: None,
+        target: None,
         accepted_drift: None,
     }))
 }
@@ -185,4 +186,22 @@ fn what_was_not_moved_back_is_not_known_by_that() {
     book.verify(("d", "blue"), Some(("b", "green")), None);
     let standing = book.standing();
     assert!(standing.lost.is_none() && standing.serves.unwrap().is_verified);
+}
+
+#[test]
+fn what_was_taken_back_counts_only_once_it_is_verified_again() {
+    let mut book = Book::default();
+    book.verify(("a", "blue"), None, None);
+    book.verify(("b", "green"), Some(("a", "blue")), None);
+    let since = |book: &Book, release: &str| book.standing().verified_since(release).map(|at| at.as_second() / 60);
+    let (first, second) = (since(&book, "a"), since(&book, "b"));
+    assert!(first.is_some() && second.is_some() && book.standing().shows("b"));
+    let name = book.begin(("a", "blue"), Some(("b", "green")));
+    let Deed::Started(begun) = &mut book.0.last_mut().unwrap().entry.deed else { unreachable!() };
+    begun.cause = Cause::Rollback;
+    [Phase::Start, Phase::Shift(100), Phase::Verify, Phase::Stop].into_iter().for_each(|phase| book.done(&name, phase, None));
+    book.end(&name, Ending::Verified);
+    assert_eq!((since(&book, "a"), since(&book, "b")), (first, None));
+    book.verify(("b", "green"), Some(("a", "blue")), None);
+    assert!(since(&book, "b") > second, "the first time counts no more");
 }

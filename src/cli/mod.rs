@@ -14,6 +14,7 @@ mod course;
 mod crew;
 mod deploy;
 mod depot;
+mod destination;
 mod drift;
 mod ends;
 mod execute;

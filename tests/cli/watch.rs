@@ -646,7 +646,7 @@ fn a_signal_ends_it_while_it_waits() {
 fn staying(project: &Project, told: &str) -> String {
     let mark = project.aside("mark").to_str().unwrap().to_owned();
     project.pipeline(&format!(
-        "[stages.a]\nsteps = [\"trap 'touch $XDG_N/told || :; {told}' TERM; touch $XDG_N/begun; while :; do sleep 0.01 || :; done # {mark}\"]\n"
+        "[stages.a]\nsteps = [\"trap 'touch $XDG_N/told || :; {told}' TERM; touch $XDG_N/begun || :; while :; do sleep 0.01 || :; done # {mark}\"]\n"
     ));
     mark
 }

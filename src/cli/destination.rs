@@ -49,7 +49,8 @@ impl Site<'_> {
             return (Some(flag.variant.clone()), serving.and_then(|serving| serving.slot.clone()));
         }
         let kind = self.kind();
-        let seen = self.serving_slot();
+        // Where nobody knows what serves, whoever has the most of the traffic may be what was to go.
+        let seen = self.serving_slot().filter(|_| standing.lost.is_none());
         let slot = kind.slot_beside(seen.as_deref().or(serving.and_then(|serving| serving.slot.as_deref())));
         // What came before there were slots goes back into the other one.
         let before = serving.and_then(|_| kind.slot_beside(slot));

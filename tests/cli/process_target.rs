@@ -1021,3 +1021,21 @@ fn another_clone_does_not_say_of_a_supervisor_that_it_has_moved_it() {
     let said = elsewhere(&["rollback", "production", "--reason", "x"]).exits(1).stderr;
     assert!(said.contains("there is nothing to go back to"), "{said}");
 }
+
+#[test]
+fn what_a_failed_way_back_has_left_is_put_right_by_the_next_promotion() {
+    let Some(shop) = Shop::new("rollout = [60, 100]\npause = \"1ms\"") else { return };
+    shop.promote("hello 0\n", 0);
+    shop.release("hello 1\n");
+    shop.shipway(&["promote", "production", "--step"]).exits(75);
+    // The one before ends, and cannot be started.
+    fs::write(shop.run("broken"), "hello 0\n").unwrap();
+    let port = shop.supervisor()["slots"].as_array().unwrap().iter().find(|look| look["slot"] == "blue").unwrap()["port"].to_string();
+    let line = processes(&format!("server.py blue {port}")).pop().unwrap();
+    kill_process(Pid::from_raw(line.split(' ').next().unwrap().parse().unwrap()).unwrap(), Signal::KILL).unwrap();
+    shop.shipway(&["abort", "production", "--reason", "bad"]).exits(5);
+    fs::remove_file(shop.run("broken")).unwrap();
+    assert!(shop.split(10, "hello 1\n") > 0 && shop.status()["verified"] == false);
+    shop.shipway(&["promote", "production"]).exits(0);
+    assert_eq!((shop.split(10, "hello 0\n"), shop.status()["verified"].clone(), shop.servers().len()), (10, true.into(), 1));
+}

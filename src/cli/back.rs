@@ -13,7 +13,7 @@ use super::site::{Site, locked, name_of};
 use crate::base::text::visible;
 use crate::delivery::hold::seize;
 use crate::delivery::staff::Pace;
-use crate::ledger::entry::{Cause, Deed, Hold, Turned};
+use crate::ledger::entry::{Cause, Deed, Hold, Released, Turned};
 use crate::ledger::shared::Reach;
 use crate::ledger::standing::Ongoing;
 use crate::model::environment::Environment;
@@ -43,18 +43,8 @@ pub(super) fn rollback(global: &Global, arguments: &Rollback, screen: &mut Scree
     let ongoing = history.standing(&environment.name).ongoing;
     let is_paused = ongoing.is_some();
     if let Some(ongoing) = ongoing {
-        pause(&depot, environment, &arguments.reason, screen)?;
-        let ended = if may_turn(&ongoing) {
-            turn_back(global, &project, &depot, environment, &arguments.reason, screen)?
-        } else {
-            let exit = finish(global, &project, &depot, environment, &ongoing.deployment, screen)?;
-            // What was good and is only ended behind, or was told to leave what it was begun to take away, leads nowhere by itself.
-            let is_meant = !ongoing.is_verified && ongoing.turned.is_none();
-            Some(exit).filter(|exit| is_meant || matches!(exit, Exit::Waiting | Exit::Interrupted(_)))
-        };
-        let serving = depot.journal.read()?.standing(&environment.name).serves.filter(|serving| serving.is_verified);
-        let is_there = named.is_none() || named == serving.map(|serving| serving.release);
-        if let Some(exit) = ended.filter(|exit| *exit != Exit::Passed || is_there) {
+        let wish = (&ongoing, named.as_ref(), arguments.reason.as_str());
+        if let Some(exit) = first_back(global, &project, &depot, environment, wish, screen)? {
             return Ok(exit);
         }
     }
@@ -84,9 +74,7 @@ pub(super) fn rollback(global: &Global, arguments: &Rollback, screen: &mut Scree
     let behind = standing.verified.iter().rev().map(|verified| &verified.release).take_while(|release| **release != wanted);
     let behind = serving.iter().filter(|serving| **serving != wanted).chain(behind).filter_map(|release| history.release(release).ok());
     if let Some((_, released)) = behind.into_iter().find(|(_, released)| released.irreversible) {
-        let help = "what it did cannot be taken back: promote a release that mends it";
-        screen.complain(&format!("{} is irreversible, so no rollback leads behind it", visible(&released.name)), Some(help));
-        return Ok(Exit::Failed);
+        return Ok(refuse_behind(released, "what it did cannot be taken back: promote a release that mends it", screen));
     }
     if let Some(why) = site.is_served_elsewhere(&history, &standing) {
         return Err(anyhow::anyhow!("`{}`: {why}", environment.name).into());
@@ -98,6 +86,41 @@ pub(super) fn rollback(global: &Global, arguments: &Rollback, screen: &mut Scree
         pause(&depot, environment, &arguments.reason, screen)?;
     }
     site.begin(&released, &standing, Cause::Rollback, Some(&arguments.reason), None, screen)
+}
+
+/// Ends what is on its way before anything else is gone back to; returns what to exit with where nothing else is wanted, or that could not be.
+fn first_back(
+    global: &Global,
+    project: &Project,
+    depot: &Depot,
+    environment: &Environment,
+    (ongoing, named, reason): (&Ongoing, Option<&String>, &str),
+    screen: &mut Screen,
+) -> Result<Option<Exit>, Failing> {
+    let history = depot.journal.read()?;
+    let coming = history.release(&ongoing.started.release).ok().filter(|_| may_turn(ongoing) && ongoing.turned.is_none());
+    if let Some((_, released)) = coming.filter(|(_, released)| released.irreversible) {
+        let help = format!("`shipway abort {} --reason R` takes it back all the same", environment.name);
+        return Ok(Some(refuse_behind(released, &help, screen)));
+    }
+    pause(depot, environment, reason, screen)?;
+    let ended = if may_turn(ongoing) {
+        turn_back(global, project, depot, environment, reason, screen)?
+    } else {
+        let exit = finish(global, project, depot, environment, &ongoing.deployment, screen)?;
+        // What was good and is only ended behind, or was told to leave what it was begun to take away, leads nowhere by itself.
+        let is_meant = !ongoing.is_verified && ongoing.turned.is_none();
+        Some(exit).filter(|exit| is_meant || matches!(exit, Exit::Waiting | Exit::Interrupted(_)))
+    };
+    let serving = depot.journal.read()?.standing(&environment.name).serves.filter(|serving| serving.is_verified);
+    let is_there = named.is_none() || named == serving.as_ref().map(|serving| &serving.release);
+    Ok(ended.filter(|exit| *exit != Exit::Passed || is_there))
+}
+
+/// Says that no rollback leads behind a release.
+fn refuse_behind(released: &Released, help: &str, screen: &mut Screen) -> Exit {
+    screen.complain(&format!("{} is irreversible, so no rollback leads behind it", visible(&released.name)), Some(help));
+    Exit::Failed
 }
 
 /// Holds the environment, so that nothing brings the same release again by itself.

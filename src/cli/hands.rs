@@ -1,6 +1,7 @@
 //! Does what a target of commands asks for.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::crew::{Crew, Task};
@@ -41,8 +42,8 @@ impl Hands for Crewed<'_, '_> {
         readiness::wait(self.crew, ready, (told, lost), &mut self.screen.borrow_mut())
     }
 
-    fn answers(&mut self, ready: &Readiness, told: &Told) -> bool {
-        readiness::answers(ready, told)
+    fn who_answers(&mut self, ready: &Readiness, told: &Told) -> Option<BTreeSet<u64>> {
+        readiness::who_answers(ready, told)
     }
 
     fn pause(&mut self, time: Duration) -> Result<(), TargetError> {

@@ -1,5 +1,6 @@
 //! Waits until what a target has started can be used.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -92,9 +93,9 @@ fn try_wait(crew: &Crew<'_>, ready: &Readiness, (told, lost): About<'_>, screen:
     Ok(waited)
 }
 
-/// Tells whether somebody answers that it is ready, before it is started.
-pub(super) fn answers(ready: &Readiness, told: &Told) -> bool {
-    sign(&ready.sign, told).is_ok_and(|sign| probe::answers(&sign))
+/// Returns the sockets of this machine at which somebody answers that it is ready, where that can be learnt.
+pub(super) fn who_answers(ready: &Readiness, told: &Told) -> Option<BTreeSet<u64>> {
+    probe::who_answers(&sign(&ready.sign, told).ok()?)
 }
 
 /// Returns what shows it, with what commands are told in its place.

@@ -2,7 +2,7 @@
 //!
 //! Knows the order of things and what each command is told; how a command is run and how somebody is asked others know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -52,8 +52,9 @@ pub trait Hands {
     /// Where it cannot in the time that it has.
     fn wait(&mut self, ready: &Readiness, told: &Told, lost: &mut dyn FnMut() -> Option<String>) -> Result<(), TargetError>;
 
-    /// Tells whether somebody answers that something can be used; false where a command says it, which may be about anything.
-    fn answers(&mut self, ready: &Readiness, told: &Told) -> bool;
+    /// Returns the sockets of this machine at which somebody answers that something can be used; `None` where nobody does, or that cannot be
+    /// learnt.
+    fn who_answers(&mut self, ready: &Readiness, told: &Told) -> Option<BTreeSet<u64>>;
 
     /// Waits so long.
     ///
@@ -65,10 +66,6 @@ pub trait Hands {
 /// For how long one that was seen to be ready counts as that.
 pub(super) const FRESH: Duration = Duration::from_secs(1);
 
-/// How long what was told to end may still answer, and how often that is looked at.
-const ENDING: Duration = Duration::from_secs(5);
-const TICK: Duration = Duration::from_millis(50);
-
 /// A target of commands.
 pub struct Command<'c> {
     commands: &'c Commands,
@@ -77,6 +74,8 @@ pub struct Command<'c> {
     hands: Box<dyn Hands + 'c>,
     /// The release that was seen to be ready last, and when.
     ready: Option<(String, Instant)>,
+    /// Who answered before the release was started that is started next.
+    others: Option<BTreeSet<u64>>,
 }
 
 impl std::fmt::Debug for Command<'_> {
@@ -98,7 +97,7 @@ pub fn told(environment: &str, release: &Candidate, folder: &std::path::Path, we
 impl<'c> Command<'c> {
     /// Returns the target of these commands; the files of releases lie in `folder`, which is the environment's own.
     pub fn new(commands: &'c Commands, environment: &'c str, folder: PathBuf, vault: &'c Vault, hands: Box<dyn Hands + 'c>) -> Self {
-        Self { commands, environment, releases: Unpacked::new(folder, vault, true), hands, ready: None }
+        Self { commands, environment, releases: Unpacked::new(folder, vault, true), hands, ready: None, others: None }
     }
 
     fn told(&self, release: &Candidate, weight: u8) -> Result<Told, TargetError> {
@@ -124,21 +123,14 @@ impl Target for Command<'_> {
         self.releases.path(&release.id)
     }
 
-    fn in_the_way(&mut self, release: &Candidate) -> Result<Option<String>, TargetError> {
+    fn note_others(&mut self, release: &Candidate) -> Result<(), TargetError> {
         // Without a `stop` there may be servers that stay, and are only given other files.
-        let Some(ready) = self.commands.ready.as_ref().filter(|_| !self.commands.slots.is_empty() && self.commands.stop.is_some()) else {
-            return Ok(None);
-        };
-        let (told, until) = (self.told(release, 0)?, Instant::now() + ENDING);
-        while self.hands.answers(ready, &told) {
-            if Instant::now() >= until {
-                let port = told.get("port").map(|port| format!(" on port {port}")).unwrap_or_default();
-                return Ok(Some(format!("somebody answers{port} already, before the release is started there")));
-            }
-            // What was told to end may take its time.
-            self.hands.pause(TICK)?;
+        let can_tell = !self.commands.slots.is_empty() && self.commands.stop.is_some();
+        if let Some(ready) = self.commands.ready.as_ref().filter(|_| can_tell) {
+            let told = self.told(release, 0)?;
+            self.others = self.hands.who_answers(ready, &told);
         }
-        Ok(None)
+        Ok(())
     }
 
     fn start(&mut self, release: &Candidate) -> Result<(), TargetError> {
@@ -148,8 +140,16 @@ impl Target for Command<'_> {
             let folder = self.folder(release);
             TargetError::Failed(format!("the release cannot be put into `{}`: {}", folder.display(), crate::base::program::plain(&error)))
         })?;
+        let others = self.others.take();
         self.hands.run(&self.commands.start, &told)?;
-        self.wait(release)
+        self.wait(release)?;
+        let (Some(others), Some(ready)) = (others, &self.commands.ready) else { return Ok(()) };
+        if self.hands.who_answers(ready, &told).is_some_and(|now| now.is_subset(&others)) {
+            let port = told.get("port").map(|port| format!(" on port {port}")).unwrap_or_default();
+            let why = format!("whoever answers{port} did so before the release was started there, so that is not the release");
+            return Err(TargetError::Failed(why));
+        }
+        Ok(())
     }
 
     fn shift(&mut self, release: &Candidate, weight: u8) -> Result<(), TargetError> {

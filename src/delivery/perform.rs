@@ -37,7 +37,7 @@ impl Deployment<'_> {
             Phase::Start => {
                 if goes.is_none_or(|(_, other)| other != slot) {
                     self.make_room(&release, ongoing, standing, history)?;
-                    self.refuse_taken(&release, ongoing, standing)?;
+                    self.note_others(&release, ongoing, standing)?;
                 }
                 self.target.start(&release)
             }
@@ -79,14 +79,14 @@ impl Deployment<'_> {
         })
     }
 
-    /// Refuses to start a release where somebody answers in its place. After a kill that may be itself, as may be what a rollback leads to.
-    fn refuse_taken(&mut self, release: &Candidate, ongoing: &Ongoing, standing: &Standing) -> Result<(), TargetError> {
+    /// Notes who answers in the place of a release that is about to be started. After a kill that may be itself, as may be what a rollback leads to.
+    fn note_others(&mut self, release: &Candidate, ongoing: &Ongoing, standing: &Standing) -> Result<(), TargetError> {
         let slot = release.slot.as_ref().map(|slot| slot.name.as_str());
         let is_warm = ongoing.started.cause == Cause::Rollback && slot.is_some_and(|slot| standing.started.contains_key(slot));
         if ongoing.turned.is_some() || ongoing.begun.contains(&Phase::Start) || is_warm {
             return Ok(());
         }
-        self.target.in_the_way(release)?.map_or(Ok(()), |who| Err(TargetError::Failed(who)))
+        self.target.note_others(release)
     }
 
     /// Makes sure that the target itself says that `release` serves, if it says anything.

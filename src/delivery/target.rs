@@ -67,13 +67,13 @@ pub trait Target {
     /// Returns where the files of the release lie once it is started.
     fn folder(&self, release: &Candidate) -> PathBuf;
 
-    /// Returns who answers already where the release is going to be asked whether it is ready, though nothing should run there: it would be taken
-    /// for the release.
+    /// Notes who answers already where the release is going to be asked whether it is ready, though nothing should run there: whoever answers still
+    /// when it is started is not the release.
     ///
     /// # Errors
-    /// Where a signal came before the end.
-    fn in_the_way(&mut self, _release: &Candidate) -> Result<Option<String>, TargetError> {
-        Ok(None)
+    /// Where it is not known where that is.
+    fn note_others(&mut self, _release: &Candidate) -> Result<(), TargetError> {
+        Ok(())
     }
 
     /// Puts the release beside the one that serves, ready to.

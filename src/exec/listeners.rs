@@ -2,7 +2,7 @@
 //!
 //! Elsewhere than on Linux nothing is known of it; whose process a listener should be is not this module's to say.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -44,6 +44,11 @@ impl Listeners {
         let v6 = File::open("/proc/net/tcp6").ok().and_then(all).unwrap_or_default();
         let sockets = v4.into_iter().chain(v6).filter(is_meant);
         Some(Self { inodes: sockets.map(|socket| socket.inode).collect() })
+    }
+
+    /// Returns their inodes.
+    pub(super) fn inodes(&self) -> BTreeSet<u64> {
+        self.inodes.iter().copied().collect()
     }
 
     /// Tells whether nobody listens.

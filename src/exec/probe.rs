@@ -3,6 +3,7 @@
 //! A port that somebody else holds must never be mistaken for the service's: it is looked at before the start, and whose a listener is
 //! is believed only where it can be told or could be nobody else's.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
@@ -68,13 +69,16 @@ pub fn port(ready: &Ready) -> Option<u16> {
     }
 }
 
-/// Tells whether somebody answers, whoever it is; false where only a command or a log could say.
-pub fn answers(ready: &Ready) -> bool {
-    match ready {
+/// Returns the sockets that listen where somebody answers, by their inodes; `None` where nobody does, only a command or a log could say it, or that
+/// cannot be learnt.
+pub fn who_answers(ready: &Ready) -> Option<BTreeSet<u64>> {
+    let is_answered = match ready {
         Ready::Port(port) => connect(*port).is_ok(),
         Ready::Http(address) => get(address) == Found::Ready,
         Ready::Log(_) | Ready::Command(_) => false,
-    }
+    };
+    let listeners = Listeners::on_loopback(port(ready).filter(|_| is_answered)?)?;
+    Some(listeners.inodes()).filter(|inodes| !inodes.is_empty())
 }
 
 /// Looks at the service. `has_printed` tells whether the awaited text stood in its log; `command` is what asks, where a command does.

@@ -413,7 +413,10 @@ fn whoever_answers_before_it_is_started_is_not_taken_for_a_release() {
     let mut other = other.arg(shop.run("server.py")).arg(shop.run("other")).arg(shop.ports[1].to_string()).spawn().unwrap();
     until("it listens", || TcpStream::connect(("127.0.0.1", shop.ports[1])).is_ok());
     let said = shop.promote("hello 1\n", 4);
-    assert!(said.contains(&format!("start: somebody answers on port {} already", shop.ports[1])), "{said}");
+    assert!(
+        said.contains(&format!("start: whoever answers on port {} did so before the release was started there", shop.ports[1])),
+        "{said}"
+    );
     assert_eq!(shop.page().as_deref(), Some("hello 0\n"));
     other.kill().unwrap();
     other.wait().unwrap();

@@ -625,6 +625,22 @@ fn a_rollback_leads_to_what_it_names_whatever_is_on_its_way() {
 }
 
 #[test]
+fn what_cannot_be_undone_is_not_rolled_back_at_a_share() {
+    let Some(stage) = Stage::new("pause = \"manual\"") else { return };
+    let file = stage.shop.project.read("pipeline.toml").replace("[release]\n", "[release]\nirreversible = true\n");
+    stage.shop.project.write("pipeline.toml", file);
+    stage.shop.promote("hello 1\n", 75);
+    let said = stage.shop.shipway(&["rollback", "production", "--reason", "bad"]).exits(1).stderr;
+    assert!(
+        said.contains(" is irreversible, so no rollback leads behind it") && said.contains("`shipway abort production --reason R`"),
+        "{said}"
+    );
+    assert_eq!(stage.weight(), 5);
+    stage.shop.shipway(&["abort", "production", "--reason", "bad"]).exits(0);
+    assert_eq!(stage.split(10, "hello 0\n"), 10);
+}
+
+#[test]
 fn what_nobody_knows_is_not_said_to_serve() {
     let Some(stage) = Stage::of("\nrollout = [50, 100]\n", "pause = \"1ms\"") else { return };
     let lb = stage.shop.project.read("lb").replace("shift)\n", "shift)\n  if [ -e \"$RUN/broken\" ]; then exit 1; fi\n");

@@ -45,8 +45,8 @@ impl Hands for &Book {
         self.note("ready", told)
     }
 
-    fn answers(&mut self, _ready: &Readiness, _told: &Told) -> bool {
-        false
+    fn who_answers(&mut self, _ready: &Readiness, _told: &Told) -> Option<BTreeSet<u64>> {
+        None
     }
 
     fn pause(&mut self, _time: Duration) -> Result<(), TargetError> {

@@ -221,7 +221,7 @@ impl Prospect<'_> {
                     commands.stop.as_ref().map(|stop| format!("{:<9}$ {}", "stop", shown(&stop.command, &self.values(release, slot))))
                 };
                 // What was not seen to end is before another one comes to its slot.
-                let left = slot.as_ref().and_then(|slot| standing.started.get(slot)).filter(|left| **left != self.released.release);
+                let left = slot.as_ref().and_then(|slot| standing.started.get(slot)).filter(|_| self.on_its_way(standing).is_none());
                 lines.extend(left.and_then(|left| ends(left, slot.as_deref())));
                 lines.push(line("start", &commands.start));
                 lines.extend(commands.ready.iter().map(|readiness| ready(readiness, &new)));

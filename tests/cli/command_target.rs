@@ -403,6 +403,19 @@ fn what_was_verified_is_not_taken_back_while_the_one_before_is_ended() {
 }
 
 #[test]
+fn a_plan_says_that_what_is_kept_is_ended_before_it_is_started_again() {
+    let Some(shop) = Shop::with(|file| file.replace("pass-env", "keep = \"1h\"\npass-env")) else { return };
+    let (first, _) = shop.release("hello 0\n");
+    shop.shipway(&["promote", "production"]).exits(0);
+    shop.promote("hello 1\n", 0);
+    let said = shop.shipway(&["plan", "production", &first]).exits(0).stdout;
+    assert!(said.contains("stop     $ ./app stop blue\nstart    $ ./app start blue "), "{said}");
+    fs::remove_file(shop.run("calls")).unwrap();
+    shop.shipway(&["promote", "production", &first]).exits(0);
+    assert!(fs::read_to_string(shop.run("calls")).unwrap().starts_with("stop blue\nstart blue\n"));
+}
+
+#[test]
 fn whoever_answers_before_it_is_started_is_not_taken_for_a_release() {
     let Some(shop) = Shop::with(|file| file.replace("observe = ", "# observe = ")) else { return };
     shop.promote("hello 0\n", 0);
